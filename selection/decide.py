@@ -1,0 +1,224 @@
+"""Decide once: which copy of a segment is delivered, and from which moment on.
+
+Candidates are ranked by `selection.rank`. Arrival order never changes the ranking; it only decides when a
+choice can be made, and that too is a rule. The choice is the one possible at the *earliest* moment at which
+a rule allows one, made with what was known at that moment. So the answer does not depend on when this
+function is asked: a timer that fires late, or a replay after a crash, gives the same choice.
+
+The rules, in the order they are tried at each moment:
+
+1. no copy that may still come could rank higher than the best one here: take it (`first-in-order`);
+2. a good copy has waited `prefer_wait` for the pipelines before it: take the best (`prefer-wait-over`);
+3. only flawed copies at due + `grace`: take the least flawed (`grace-over`).
+
+A pipeline may still send a copy unless it has sent one, is masked, or is down: it missed the last two due
+segments of that rendition. A choice with defects is upgraded when a copy with fewer arrives (`upgrade`); a
+mask on the chosen copy decides anew among those that are there (`mask`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from selection.model import Candidate, Choice, Event, Loss, Mask, Moment, Rule, SegmentKey
+from selection.rank import RankKey, best_possible_key, is_corrupt, rank_key
+from selection.window import due_ms, newest_due_number
+
+# A pipeline that missed this many due segments in a row is not waited for.
+MISSES_UNTIL_DOWN: Final = 2
+
+# The rendition's candidates by segment number; only the newest due numbers are looked up.
+Neighbours = Mapping[int, Sequence[Candidate]]
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that is known of one segment when a decision is asked for.
+
+    Args:
+        candidates: Its copies, at most one a pipeline, in any order.
+        neighbours: The copies of the same rendition's other segments, to tell which pipelines are down.
+        masks: The event's masks.
+        current: The choice in force, or None.
+    """
+
+    event: Event
+    key: SegmentKey
+    candidates: Sequence[Candidate]
+    neighbours: Neighbours
+    masks: Sequence[Mask] = ()
+    current: Choice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """Commit this choice now."""
+
+    choice: Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to commit. Ask again at `until_ms` even if nothing arrives; None: only an arrival changes it."""
+
+    until_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """The choice in force must go and there is nothing to put in its place."""
+
+
+Decision = Choose | Wait | Withdraw
+
+
+def decide(situation: Situation, now_ms: int) -> Decision:
+    """Return what to do for one segment at `now_ms`.
+
+    Deterministic: equal facts give an equal decision, whatever the order of `candidates`, and
+    `decide(s, t)` for any t after the deciding moment gives the same choice.
+    """
+    if situation.current is not None:
+        return _reconsider(situation, situation.current, now_ms)
+    usable = sorted(_usable(situation), key=lambda candidate: candidate.moment)
+    if not usable:
+        return Wait(None)
+    triggers = _triggers(situation, usable, now_ms)
+    for moment in triggers:
+        if moment.ms > now_ms:
+            return Wait(moment.ms)
+        choice = _choice_at(situation, usable, moment)
+        if choice is not None:
+            return Choose(choice)
+    return Wait(None)
+
+
+def _usable(situation: Situation) -> list[Candidate]:
+    return [
+        candidate
+        for candidate in situation.candidates
+        if not is_corrupt(candidate) and not is_masked(situation, candidate.pipeline_id)
+    ]
+
+
+def is_masked(situation: Situation, pipeline_id: str) -> bool:
+    """Tell whether an operator has left this pipeline out for this segment."""
+    return any(mask.covers(situation.key, pipeline_id) for mask in situation.masks)
+
+
+def _triggers(situation: Situation, usable: Sequence[Candidate], now_ms: int) -> list[Moment]:
+    """Return every moment at which a choice may become possible, oldest first.
+
+    Between two of them nothing changes that could allow one: copies arrive, waits end, and a pipeline goes
+    down only when one more segment becomes due.
+    """
+    policy = situation.event.policy
+    timers = [_due_ms(situation, usable[0]) + policy.grace_ms]
+    good = next((candidate for candidate in usable if candidate.is_good), None)
+    if good is not None:
+        timers.append(good.published_ms + policy.prefer_wait_ms)
+    first_ms = usable[0].published_ms
+    horizon_ms = max(timers)
+    number = newest_due_number(situation.event, first_ms) + 1
+    while (boundary_ms := due_ms(situation.event, number)) <= horizon_ms:
+        timers.append(boundary_ms)
+        number += 1
+    moments = [candidate.moment for candidate in usable]
+    moments += [Moment.timer(ms) for ms in timers if ms >= first_ms]
+    return sorted(moments)
+
+
+def _due_ms(situation: Situation, first: Candidate) -> int:
+    """Return when the segment was due; an init segment is due when its first copy comes."""
+    number = situation.key.number
+    return first.published_ms if number is None else due_ms(situation.event, number)
+
+
+def _choice_at(situation: Situation, usable: Sequence[Candidate], moment: Moment) -> Choice | None:
+    """Return the choice the rules allow at `moment`, knowing only what had happened by then."""
+    event, policy = situation.event, situation.event.policy
+    present = [candidate for candidate in usable if candidate.moment <= moment]
+    if not present:
+        return None
+    best = min(present, key=lambda candidate: rank_key(event, candidate))
+    best_key = rank_key(event, best)
+    pending = [pipeline.id for pipeline in event.pipelines if _may_still_send(situation, pipeline.id, moment)]
+    if not any(best_possible_key(event, pipeline_id) < best_key for pipeline_id in pending):
+        rule = Rule.FIRST_IN_ORDER
+    elif best.is_good:
+        first_good_ms = min(candidate.published_ms for candidate in present if candidate.is_good)
+        if moment.ms < first_good_ms + policy.prefer_wait_ms:
+            return None
+        rule = Rule.PREFER_WAIT_OVER
+    elif moment.ms >= _due_ms(situation, usable[0]) + policy.grace_ms:
+        rule = Rule.GRACE_OVER
+    else:
+        return None
+    return Choice(best, rule, moment.ms, _losses(situation, best, moment))
+
+
+def _may_still_send(situation: Situation, pipeline_id: str, moment: Moment) -> bool:
+    sent = any(
+        candidate.pipeline_id == pipeline_id and candidate.moment <= moment for candidate in situation.candidates
+    )
+    return not sent and not is_masked(situation, pipeline_id) and not is_down(situation, pipeline_id, moment)
+
+
+def is_down(situation: Situation, pipeline_id: str, moment: Moment) -> bool:
+    """Tell whether a pipeline had missed its last two due segments of this rendition by `moment`."""
+    newest = newest_due_number(situation.event, moment.ms)
+    oldest = newest - MISSES_UNTIL_DOWN + 1
+    if oldest < situation.event.first_number:
+        return False
+    return not any(
+        candidate.pipeline_id == pipeline_id and candidate.moment <= moment
+        for number in range(oldest, newest + 1)
+        for candidate in situation.neighbours.get(number, ())
+    )
+
+
+def _losses(situation: Situation, chosen: Candidate, moment: Moment) -> tuple[tuple[str, Loss], ...]:
+    """Return why each other pipeline lost, in selection order."""
+    copies = {candidate.pipeline_id: candidate for candidate in situation.candidates if candidate.moment <= moment}
+    chosen_key = rank_key(situation.event, chosen)
+    losses = []
+    for pipeline in situation.event.pipelines:
+        if pipeline.id == chosen.pipeline_id:
+            continue
+        copy = copies.get(pipeline.id)
+        if is_masked(situation, pipeline.id):
+            loss = Loss.MASKED
+        elif copy is None:
+            loss = Loss.DOWN if is_down(situation, pipeline.id, moment) else Loss.ABSENT
+        elif is_corrupt(copy):
+            loss = Loss.CORRUPT
+        else:
+            loss = _loss_in_rank(rank_key(situation.event, copy), chosen_key)
+        losses.append((pipeline.id, loss))
+    return tuple(losses)
+
+
+def _loss_in_rank(lost: RankKey, chosen: RankKey) -> Loss:
+    if lost.flaws != chosen.flaws:
+        return Loss.DEFECTS
+    return Loss.SCORE if lost.lost_score != chosen.lost_score else Loss.ORDER
+
+
+def _reconsider(situation: Situation, current: Choice, now_ms: int) -> Decision:
+    """Return whether a choice in force stays: only a mask or a less flawed copy moves it."""
+    event = situation.event
+    usable = _usable(situation)
+    masked = is_masked(situation, current.candidate.pipeline_id)
+    if not masked and current.candidate.is_good:
+        return Wait(None)
+    best = min(usable, key=lambda candidate: rank_key(event, candidate), default=None)
+    if masked:
+        if best is None:
+            return Withdraw()
+        moment, rule = Moment(now_ms, best.sequence), Rule.MASK
+    elif best is not None and rank_key(event, best).flaws < rank_key(event, current.candidate).flaws:
+        moment, rule = best.moment, Rule.UPGRADE
+    else:
+        return Wait(None)
+    known = max(moment, *(candidate.moment for candidate in usable))
+    return Choose(Choice(best, rule, moment.ms, _losses(situation, best, known)))

@@ -1,0 +1,268 @@
+"""The values every decision is made of: what is on air, what was published, what was chosen.
+
+All are immutable. Wall clock is in ms since 1970-01-01T00:00:00Z, durations in ms.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from selection.template import Template, TemplateError, compile_template
+from selection.timeline import Timeline
+
+
+class Kind(StrEnum):
+    """What a rendition carries."""
+
+    VIDEO = "video"
+    AUDIO = "audio"
+    MUXED = "muxed"  # audio and video in one file, as HLS with MPEG-TS has it
+    TEXT = "text"
+
+
+class ScoreMode(StrEnum):
+    """Whether the packager's `Live-Origin-Score` takes part in the ranking."""
+
+    IGNORE = "ignore"
+    RANK = "rank"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """One encoded version of one component (DASH Representation, CMAF track).
+
+    Args:
+        timescale: Ticks per second of its media time; what `$Time$` counts in.
+        bandwidth: Bits per second.
+        media: Names of its segments.
+        init: Name of its init segment, or None where none exists (MPEG-TS).
+    """
+
+    id: str
+    kind: Kind
+    timescale: int
+    bandwidth: int
+    media: Template
+    init: Template | None = None
+    codecs: str | None = None
+    width: int | None = None
+    height: int | None = None
+    language: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.media.variable is None:
+            raise TemplateError(f"{self.media.text!r} gives every segment the same name; add $Number$ or $Time$")
+        if self.init is not None and self.init.variable is not None:
+            raise TemplateError(f"{self.init.text!r} names an init segment, of which there is one; drop ${self.init.variable}$")
+
+
+def rendition_template(text: str, rendition_id: str) -> Template:
+    """Return a rendition's media or init template. Raises ValueError with a remedy if it names nothing."""
+    return compile_template(text, rendition_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """One redundant encoder+packager chain, and the region it runs in."""
+
+    id: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionPolicy:
+    """How long a choice may wait for something better.
+
+    Args:
+        prefer_wait_ms: How long a good copy of a lower pipeline waits for the higher ones.
+        grace_ms: How long after due the least flawed copy is taken when no good one came.
+    """
+
+    prefer_wait_ms: int = 100
+    grace_ms: int = 500
+    score: ScoreMode = ScoreMode.IGNORE
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One live programme. The order of `pipelines` is the selection order.
+
+    Args:
+        publish_delay_ms: Encoder, packager and upload: a segment is due this long after its media has ended.
+        retry_deadline_ms: A segment nobody published is given up this long after it was due.
+        dvr_window_ms: A segment stays requestable this long after it was due.
+        retention_ms: And stays on disk this much longer.
+        hold_ahead_ms: A request is held when its segment is due within this time.
+        start_ms, end_ms: Nothing before the start or after the end exists; None for open.
+    """
+
+    id: str
+    timeline: Timeline
+    renditions: tuple[Rendition, ...]
+    pipelines: tuple[Pipeline, ...]
+    publish_delay_ms: int
+    retry_deadline_ms: int
+    dvr_window_ms: int
+    retention_ms: int
+    hold_ahead_ms: int
+    start_ms: int | None = None
+    end_ms: int | None = None
+    policy: SelectionPolicy = SelectionPolicy()
+
+    def __post_init__(self) -> None:
+        assert self.pipelines and self.renditions, "an event has pipelines and renditions"
+        templates = [template for r in self.renditions for template in (r.media, r.init) if template is not None]
+        for position, template in enumerate(templates):
+            for other in templates[position + 1 :]:
+                if template.overlaps(other):
+                    raise TemplateError(
+                        f"{template.text!r} and {other.text!r} can make the same name twice in event {self.id!r};"
+                        " put $RepresentationID$ into them"
+                    )
+
+    @property
+    def first_number(self) -> int:
+        """Number of the segment on air at the start: the oldest that can exist."""
+        if self.start_ms is None:
+            return self.timeline.start_number
+        return max(self.timeline.start_number, self.timeline.number_at_ms(self.start_ms))
+
+    @property
+    def last_number(self) -> int | None:
+        """Number of the segment on air in the last ms before the end, or None for an open end."""
+        return None if self.end_ms is None else self.timeline.number_at_ms(self.end_ms - 1)
+
+    def rendition(self, rendition_id: str) -> Rendition:
+        """Return one rendition; an unknown id is a programmer's error (KeyError)."""
+        for rendition in self.renditions:
+            if rendition.id == rendition_id:
+                return rendition
+        raise KeyError(rendition_id)
+
+    def pipeline(self, pipeline_id: str) -> Pipeline | None:
+        """Return one pipeline, or None for an unknown id."""
+        return next((pipeline for pipeline in self.pipelines if pipeline.id == pipeline_id), None)
+
+
+class SegmentKey(NamedTuple):
+    """What can be requested: a segment of a rendition, or its init segment (`number` is None)."""
+
+    event_id: str
+    rendition_id: str
+    number: int | None
+
+    @property
+    def is_init(self) -> bool:
+        return self.number is None
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A known flaw of a candidate: one of `rank.SEVERITY`, or one the packager names, with its parameters."""
+
+    name: str
+    parameters: tuple[tuple[str, str | int | float | bool], ...] = ()
+
+    def parameter(self, name: str) -> str | int | float | bool | None:
+        """Return a parameter, such as `missing_ms`, or None."""
+        return next((value for key, value in self.parameters if key == name), None)
+
+
+class Moment(NamedTuple):
+    """When something became known: wall clock, then its place in the journal.
+
+    Two things of the same ms still have an order, the same on every reader of the journal. A timer that
+    ends at `ms` comes before everything recorded in that ms, whenever the process gets round to it.
+    """
+
+    ms: int
+    sequence: int
+
+    @classmethod
+    def timer(cls, ms: int) -> "Moment":
+        return cls(ms, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One pipeline's copy of one segment, with the facts known of it.
+
+    Args:
+        digest: 32 hex digits, the first half of the body's SHA-256: the strong ETag and the body's address.
+        published_ms, sequence: When its record was written, and that record's place in the journal.
+        received_ms: Arrival of the last byte; lateness is measured from here.
+        score: 0 to 100 as the packager judged it, or None.
+    """
+
+    pipeline_id: str
+    digest: str
+    size_bytes: int
+    published_ms: int
+    sequence: int
+    received_ms: int
+    defects: tuple[Defect, ...] = ()
+    score: int | None = None
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.published_ms, self.sequence)
+
+    @property
+    def is_good(self) -> bool:
+        return not self.defects
+
+
+class Rule(StrEnum):
+    """Why a choice could be made at that moment."""
+
+    FIRST_IN_ORDER = "first-in-order"  # no copy that might still have come could rank higher
+    PREFER_WAIT_OVER = "prefer-wait-over"  # a good copy had waited long enough for higher pipelines
+    GRACE_OVER = "grace-over"  # only flawed copies by due + grace: the least flawed one
+    UPGRADE = "upgrade"  # a better copy replaced a flawed choice
+    MASK = "mask"  # the former choice was masked: decided anew
+
+
+class Loss(StrEnum):
+    """Why a pipeline was not chosen."""
+
+    ABSENT = "absent"
+    DOWN = "down"
+    MASKED = "masked"
+    CORRUPT = "corrupt"
+    DEFECTS = "defects"
+    SCORE = "score"
+    ORDER = "order"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The candidate picked for a segment, when, by which rule, and why each other pipeline lost."""
+
+    candidate: Candidate
+    rule: Rule
+    decided_ms: int
+    losses: tuple[tuple[str, Loss], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """An operator's order to leave one pipeline's range of segments out of selection (both ends included).
+
+    Args:
+        rendition_id: One rendition, or None for all of them.
+        last_number: None for every number from the first on.
+    """
+
+    id: str
+    pipeline_id: str
+    first_number: int
+    last_number: int | None = None
+    rendition_id: str | None = None
+
+    def covers(self, key: SegmentKey, pipeline_id: str) -> bool:
+        """Tell whether this mask leaves `pipeline_id` out for `key`. Init segments are never masked by number."""
+        if pipeline_id != self.pipeline_id or key.number is None:
+            return False
+        if self.rendition_id is not None and key.rendition_id != self.rendition_id:
+            return False
+        return self.first_number <= key.number and (self.last_number is None or key.number <= self.last_number)

@@ -1,0 +1,76 @@
+"""Where a segment number stands in time: may it exist, is it due, is it over.
+
+Everything here is arithmetic on the event and the clock; no storage is asked. For every (number, now)
+exactly one class holds.
+"""
+
+from enum import StrEnum
+
+from selection.model import Event
+
+
+class WindowClass(StrEnum):
+    """The life of a segment number, in the order it goes through."""
+
+    BEFORE_START = "before-start"  # older than the event: it never exists
+    AFTER_END = "after-end"  # younger than the event: it never exists
+    FUTURE = "future"  # due later than the hold-ahead
+    NEXT = "next"  # due within the hold-ahead: worth waiting for
+    DUE = "due"  # should be there; may still come before the retry deadline
+    GIVEN_UP = "given-up"  # retry deadline over: if it is not there, it is a hole
+    EXPIRED = "expired"  # has left the DVR window
+
+
+def due_ms(event: Event, number: int) -> int:
+    """Return when segment `number` should have been published: end of its media + publish delay."""
+    return event.timeline.end_ms(number) + event.publish_delay_ms
+
+
+def hold_opens_ms(event: Event, number: int) -> int:
+    """Return from when on a request for `number` is held instead of refused."""
+    return due_ms(event, number) - event.hold_ahead_ms
+
+
+def gives_up_ms(event: Event, number: int) -> int:
+    """Return from when on a `number` nobody published is given up."""
+    return due_ms(event, number) + event.retry_deadline_ms
+
+
+def expires_ms(event: Event, number: int) -> int:
+    """Return when `number` leaves the DVR window."""
+    return due_ms(event, number) + event.dvr_window_ms
+
+
+def opens_ms(event: Event, number: int) -> int:
+    """Return from when on a copy of `number` may be published: one segment before its media begins.
+
+    ffmpeg's DASH muxer opens the PUT when the segment begins, a whole segment before it is due; anything
+    earlier than one segment more is a clock that is wrong.
+    """
+    return event.timeline.start_ms(number - 1)
+
+
+def newest_due_number(event: Event, now_ms: int) -> int:
+    """Return the live edge by template: the newest number that is due at `now_ms`, not beyond the event's end.
+
+    Below `event.first_number` when nothing is due yet.
+    """
+    newest = event.timeline.number_at_ms(now_ms - event.publish_delay_ms) - 1
+    return newest if event.last_number is None else min(newest, event.last_number)
+
+
+def classify(event: Event, number: int, now_ms: int) -> WindowClass:
+    """Return the one class of `number` at `now_ms`."""
+    if number < event.first_number:
+        return WindowClass.BEFORE_START
+    if event.last_number is not None and number > event.last_number:
+        return WindowClass.AFTER_END
+    if now_ms < hold_opens_ms(event, number):
+        return WindowClass.FUTURE
+    if now_ms < due_ms(event, number):
+        return WindowClass.NEXT
+    if now_ms >= expires_ms(event, number):
+        return WindowClass.EXPIRED
+    if now_ms >= gives_up_ms(event, number):
+        return WindowClass.GIVEN_UP
+    return WindowClass.DUE
