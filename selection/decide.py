@@ -12,11 +12,12 @@ The rules, in the order they are tried at each moment:
 3. only flawed copies at due + `grace`: take the least flawed (`grace-over`).
 
 A pipeline may still send a copy unless it has sent one, is masked, or is down: it missed the last two due
-segments of that rendition. A choice with defects is upgraded when a copy with fewer arrives (`upgrade`); a
-mask on the chosen copy decides anew among those that are there (`mask`).
+segments of that rendition. A choice with defects is upgraded when a copy with fewer arrives (`upgrade`); an
+init segment follows the chosen pipeline when that renews it (`renewed`); a mask on the chosen copy decides
+anew among those that are there (`mask`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,8 +28,8 @@ from selection.window import due_ms, newest_due_number
 # A pipeline that missed this many due segments in a row is not waited for.
 MISSES_UNTIL_DOWN: Final = 2
 
-# The rendition's candidates by segment number; only the newest due numbers are looked up.
-Neighbours = Mapping[int, Sequence[Candidate]]
+# Gives the copies of another segment of the same rendition; asked for the newest due numbers only.
+Neighbours = Callable[[int], Sequence[Candidate]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def is_down(situation: Situation, pipeline_id: str, moment: Moment) -> bool:
     return not any(
         candidate.pipeline_id == pipeline_id and candidate.moment <= moment
         for number in range(oldest, newest + 1)
-        for candidate in situation.neighbours.get(number, ())
+        for candidate in situation.neighbours(number)
     )
 
 
@@ -205,20 +206,22 @@ def _loss_in_rank(lost: RankKey, chosen: RankKey) -> Loss:
 
 
 def _reconsider(situation: Situation, current: Choice, now_ms: int) -> Decision:
-    """Return whether a choice in force stays: only a mask or a less flawed copy moves it."""
-    event = situation.event
+    """Return whether a choice in force stays: only a mask, a renewal or a less flawed copy moves it."""
+    event, chosen = situation.event, current.candidate
     usable = _usable(situation)
-    masked = is_masked(situation, current.candidate.pipeline_id)
-    if not masked and current.candidate.is_good:
-        return Wait(None)
     best = min(usable, key=lambda candidate: rank_key(event, candidate), default=None)
-    if masked:
+    if is_masked(situation, chosen.pipeline_id):
         if best is None:
             return Withdraw()
-        moment, rule = Moment(now_ms, best.sequence), Rule.MASK
-    elif best is not None and rank_key(event, best).flaws < rank_key(event, current.candidate).flaws:
-        moment, rule = best.moment, Rule.UPGRADE
-    else:
-        return Wait(None)
-    known = max(moment, *(candidate.moment for candidate in usable))
-    return Choose(Choice(best, rule, moment.ms, _losses(situation, best, known)))
+        return _decided_anew(situation, best, Rule.MASK, now_ms)
+    renewed = next((copy for copy in usable if copy.pipeline_id == chosen.pipeline_id), None)
+    if renewed is not None and renewed.digest != chosen.digest:
+        return _decided_anew(situation, renewed, Rule.RENEWED, renewed.published_ms)
+    if best is not None and rank_key(event, best).flaws < rank_key(event, chosen).flaws:
+        return _decided_anew(situation, best, Rule.UPGRADE, best.published_ms)
+    return Wait(None)
+
+
+def _decided_anew(situation: Situation, chosen: Candidate, rule: Rule, decided_ms: int) -> Choose:
+    known = max(Moment.timer(decided_ms), *(candidate.moment for candidate in situation.candidates))
+    return Choose(Choice(chosen, rule, decided_ms, _losses(situation, chosen, known)))

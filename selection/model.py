@@ -5,6 +5,7 @@ All are immutable. Wall clock is in ms since 1970-01-01T00:00:00Z, durations in 
 
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 from typing import NamedTuple
 
 from selection.template import Template, TemplateError, compile_template
@@ -81,6 +82,15 @@ class SelectionPolicy:
     prefer_wait_ms: int = 100
     grace_ms: int = 500
     score: ScoreMode = ScoreMode.IGNORE
+
+
+def event_timeline(epoch_ms: int, duration: Fraction, start_number: int) -> Timeline:
+    """Return the timeline of segments that last exactly `duration` seconds, more than 0.
+
+    >>> event_timeline(epoch_ms=0, duration=Fraction(192, 100), start_number=1)
+    Timeline(epoch_ms=0, duration_ticks=48, timescale=25, start_number=1)
+    """
+    return Timeline(epoch_ms, duration.numerator, duration.denominator, start_number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +229,7 @@ class Rule(StrEnum):
     PREFER_WAIT_OVER = "prefer-wait-over"  # a good copy had waited long enough for higher pipelines
     GRACE_OVER = "grace-over"  # only flawed copies by due + grace: the least flawed one
     UPGRADE = "upgrade"  # a better copy replaced a flawed choice
+    RENEWED = "renewed"  # the chosen pipeline replaced its own copy (init segments only)
     MASK = "mask"  # the former choice was masked: decided anew
 
 

@@ -50,7 +50,7 @@ class Template:
     _pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        digits = r"([0-9]{%d,%d})" % (self.width, DIGITS_MAX) if self.variable else ""
+        digits = f"([0-9]{{{self.width},{DIGITS_MAX}}})" if self.variable else ""
         object.__setattr__(self, "_pattern", re.compile(re.escape(self.prefix) + digits + re.escape(self.suffix)))
 
     def format(self, number: int, time_ticks: int) -> str:

@@ -1,0 +1,176 @@
+"""The settings of one event, and the rules between them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from itertools import combinations
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from config.fields import Codecs, Count, DurationMs, Identifier, Language, NameTemplate, Seconds, TimestampMs
+from config.problems import Finding, Location, key_path
+from config.rules import at_most, duration, less_than, moment, seconds, unique_ids
+from config.section import Documented, Section
+from selection.model import (
+    Event,
+    Kind,
+    Pipeline,
+    Rendition,
+    ScoreMode,
+    SelectionPolicy,
+    event_timeline,
+    rendition_template,
+)
+
+SECOND: Final = 1_000
+MINUTE: Final = 60_000
+DAY: Final = 86_400_000
+
+INIT_DEFAULT: Final = "$RepresentationID$/init.mp4"
+# Segments in ISO base media files need an init segment; MPEG-TS, WebVTT and packed audio carry their own.
+INIT_NEEDED_SUFFIXES: Final = (".m4s", ".mp4", ".m4v", ".m4a", ".cmfv", ".cmfa", ".cmft", ".cmfm")
+TIMESCALE_DEFAULTS: Final = {Kind.VIDEO: 90_000, Kind.MUXED: 90_000, Kind.TEXT: 90_000, Kind.AUDIO: 48_000}
+HOLD_AHEAD_MARGIN_MS: Final = 1 * SECOND
+
+
+class SelectionSettings(Section):
+    """How long a choice may wait for something better."""
+
+    prefer_wait_ms: DurationMs = Field(
+        100,
+        alias="prefer_wait",
+        ge=0,
+        le=MINUTE,
+        description="How long a good copy of a lower pipeline waits for the higher ones.",
+    )
+    grace_ms: DurationMs = Field(
+        500,
+        alias="grace",
+        ge=0,
+        le=10 * MINUTE,
+        description="How long after due the least flawed copy is taken when no good one came.",
+    )
+    score: ScoreMode = Field(
+        ScoreMode.IGNORE,
+        description="Whether the packager's `Live-Origin-Score` ranks copies with equal defects.",
+    )
+
+
+class RenditionSettings(Section):
+    """One encoded version of one component."""
+
+    id: Identifier = Field(
+        examples=["my-rendition"],
+        description="Its name, which `$RepresentationID$` stands for.",
+    )
+    kind: Kind = Field(
+        examples=["video"],
+        description="What it carries; `muxed` is audio and video in one file.",
+    )
+    timescale: Annotated[Count | None, Documented(default="48000 for audio, else 90000; required with `$Time$`")] = Field(
+        None,
+        ge=1,
+        le=1_000_000_000,
+        description="Ticks per second of its media time, which `$Time$` counts in.",
+    )
+    bandwidth: Count = Field(
+        examples=[3_000_000],
+        ge=1,
+        le=10_000_000_000,
+        description="Bits per second.",
+    )
+    codecs: Codecs | None = Field(None, description="What a player needs to decode it.")
+    width: Count | None = Field(None, ge=1, le=65_535, description="Pixels across.")
+    height: Count | None = Field(None, ge=1, le=65_535, description="Pixels down.")
+    language: Language | None = Field(None, description="Language of its audio or text.")
+    media: Annotated[NameTemplate | None, Documented(default="the event's `media`")] = Field(
+        None,
+        description="Names of its segments.",
+    )
+    init: Annotated[NameTemplate | None, Documented(default="the event's `init`")] = Field(
+        None,
+        description="Name of its init segment; `null` for none.",
+    )
+
+
+class PipelineSettings(Section):
+    """One redundant encoder+packager chain."""
+
+    id: Identifier = Field(
+        examples=["my-pipeline"],
+        description="Its name in publish URLs; the order of the pipelines is the selection order.",
+    )
+    region: Annotated[Identifier | None, Documented(default="the pipeline's `id`")] = Field(
+        None,
+        description="Where it runs.",
+    )
+
+
+class EventSettings(Section):
+    """One live programme."""
+
+    id: Identifier = Field(examples=["my-event"], description="Its name in every URL.")
+    epoch_ms: TimestampMs = Field(
+        0,
+        alias="epoch",
+        ge=0,
+        description="When segment `start_number` begins.",
+    )
+    start_number: Count = Field(
+        0,
+        ge=0,
+        le=1_000_000_000_000,
+        description="Number of the segment that begins at the epoch.",
+    )
+    segment_duration: Annotated[Seconds, Documented()] = Field(
+        examples=["2s"],
+        ge=Fraction(1, 10),
+        le=60,
+        description="Length of every segment, exact and constant; ticks/timescale such as 60060/30000 is fine.",
+    )
+    start_ms: TimestampMs | None = Field(None, alias="start", ge=0, description="Nothing before it exists.")
+    end_ms: TimestampMs | None = Field(None, alias="end", ge=0, description="Nothing after it exists.")
+    publish_delay_ms: DurationMs = Field(
+        1 * SECOND,
+        alias="publish_delay",
+        ge=0,
+        le=10 * MINUTE,
+        description="Encoder, packager and upload: a segment is due this long after its media has ended.",
+    )
+    retry_deadline_ms: DurationMs = Field(
+        10 * SECOND,
+        alias="retry_deadline",
+        ge=1,
+        le=DAY,
+        description="A segment nobody published is given up this long after it was due.",
+    )
+    dvr_window_ms: DurationMs = Field(
+        30 * MINUTE,
+        alias="dvr_window",
+        ge=100,
+        le=30 * DAY,
+        description="A segment can be requested this long after it was due.",
+    )
+    retention_ms: DurationMs = Field(
+        10 * MINUTE,
+        alias="retention",
+        ge=0,
+        le=30 * DAY,
+        description="And is kept on disk this much longer.",
+    )
+    hold_ahead_ms: Annotated[DurationMs | None, Documented(default="`segment_duration` + 1s")] = Field(
+        None,
+        alias="hold_ahead",
+        ge=0,
+        le=2 * MINUTE,
+        description="A request is held, not refused, when its segment is due within this time.",
+    )
+    media: NameTemplate = Field("$RepresentationID$/$Number$.m4s", description="Names of the segments.")
+    init: Annotated[
+        NameTemplate | None,
+        Documented(default=f"`{INIT_DEFAULT}` if `media` ends in .m4s, .mp4 or .cmf?, else none"),
+    ] = Field(None, description="Names of the init segments; `null` for none, as with MPEG-TS.")
+    selection: SelectionSettings = SelectionSettings()
+    renditions: tuple[RenditionSettings, ...] = Field(examples=[[{}]], min_length=1)
+    pipelines: tuple[PipelineSettings, ...] = Field(examples=[[{}]], min_length=1)

@@ -1,0 +1,211 @@
+"""The composition root: what an origin is made of, and the order in which it starts and stops."""
+
+import asyncio
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from config.model import Address, Settings
+from origin.admin import Admin
+from origin.clock import Clock, SystemClock
+from origin.decider import Decider
+from origin.deliver import Deliverer
+from origin.health import Health, State
+from origin.intake import Intake
+from origin.logs import fields
+from origin.metrics import Metrics
+from origin.publish import Publisher, PublishLimits
+from origin.receive import UploadServer
+from origin.routes import admin_handler, deliver_handler, publish_handler
+from origin.target import Programmes
+from origin.waiters import Waiters
+from storage.base import Stores
+from storage.bodies import FileBodies
+from storage.catalog import MemoryCatalog
+from storage.errors import StorageError
+from storage.journal import FileJournal
+from storage.ram import RamTier
+from storage.records import Chosen, Entry
+from storage.tiered import TieredBodies
+
+log = logging.getLogger(__name__)
+
+# An idle connection costs little and a cache keeps few: longer than any cache's own limit (nginx: 60 s), so
+# that it is the cache that closes, and never while it sends the next request.
+KEEPALIVE_S: Final = 75
+BACKLOG: Final = 1024
+
+
+class Origin:
+    """One origin in one process.
+
+    Args:
+        settings: Checked configuration.
+        clock: The wall clock; tests bring their own.
+        registry: Where metrics are made; a new one by default.
+
+    After `start`, `publish_address`, `deliver_address` and `admin_address` tell the (host, port) in use.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, registry: CollectorRegistry | None = None
+    ) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.health = Health()
+        self.programmes = Programmes(settings.to_events())
+        self.metrics = Metrics(registry or CollectorRegistry(), self.programmes.events.values(), self.clock.now_ms)
+        root, fsync = Path(settings.storage.path), settings.storage.acknowledge == "fsync"
+        self._root = root
+        self._files = FileBodies(root / "bodies", fsync=fsync)
+        self.journal = FileJournal(root / "journal.log", fsync=fsync)
+        self.catalog = MemoryCatalog()
+        self._ram = RamTier(settings.storage.ram_bytes)
+        bodies = TieredBodies(self._ram, self._files, lambda result: self.metrics.cache_requests.labels(result).inc())
+        self.stores = Stores(bodies, self.journal, self.catalog)
+        self.waiters = Waiters(settings.limits.holds, self.metrics.holds_in_progress.set)
+        self._decider = Decider(self.programmes.events, self.stores, self.clock, self.metrics.observe_fault)
+        self._runners: list[web.ServerRunner] = []
+        self._upload_server: UploadServer | None = None
+        self._publish_metrics()
+
+    async def start(self) -> None:
+        """Recover what was recorded, then open the listeners: admin first, publish and deliver when ready.
+
+        Raises:
+            StorageError: The disk cannot be used. OSError: An address is in use.
+        """
+        try:
+            admin = web.Server(admin_handler(Admin(self.metrics.registry, self.health)), access_log=None)
+            self.admin_address = await self._listen(admin, self.settings.listen.admin)
+            self.health.state = State.RECOVERING
+            self._recover()
+            self.deliver_address = await self._listen(self._deliver_server(), self.settings.listen.deliver)
+            self._upload_server = self._publish_server()
+            self.publish_address = await self._listen(self._upload_server, self.settings.listen.publish)
+        except BaseException:
+            await self.stop()
+            raise
+        self._decider.resume()
+        self.health.state = State.READY
+        log.info(
+            "ready",
+            extra=fields(
+                publish=_url(self.publish_address),
+                deliver=_url(self.deliver_address),
+                admin=_url(self.admin_address),
+                events=self.programmes.ids,
+            ),
+        )
+
+    async def stop(self) -> None:
+        """Stop being ready, answer held requests, let requests in progress end, then close the storage."""
+        if self.health.state is State.STOPPING:
+            return
+        self.health.state = State.STOPPING
+        log.info("stopping", extra=fields(held=self.waiters.count))
+        self.waiters.close()
+        admin, traffic = self._runners[:1], self._runners[1:]
+        await asyncio.gather(*(runner.cleanup() for runner in traffic))
+        if self._upload_server is not None:
+            await self._upload_server.drain()
+        self._decider.stop()
+        await asyncio.to_thread(self._files.close)
+        await asyncio.to_thread(self.journal.close)
+        for runner in admin:
+            await runner.cleanup()
+        log.info("stopped")
+
+    def _recover(self) -> None:
+        """Fold the journal into the catalog; only then do metrics and waiting requests follow it."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        leftovers_count = self._files.open()
+        self.journal.follow(self.catalog.apply)
+        replay = self.journal.open()
+        self.journal.follow(self._wake)
+        self.journal.follow(self.metrics.observe_entry)
+        log.info(
+            "recovered",
+            extra=fields(
+                entries=replay.entries_count,
+                damaged=replay.damaged_count,
+                torn_bytes=replay.torn_bytes,
+                unfinished_bodies=leftovers_count,
+            ),
+        )
+        if replay.damaged_count:
+            self.metrics.observe_fault(StorageError("journal-damage", f"{replay.damaged_count} lines"))
+
+    def _wake(self, entry: Entry) -> None:
+        """Catalog before wake: who is woken looks there."""
+        if isinstance(entry.record, Chosen):
+            self.waiters.wake(entry.record.key)
+
+    def _deliver_server(self) -> web.Server:
+        deliverer = Deliverer(
+            self.programmes,
+            self.stores,
+            self.waiters,
+            self.clock,
+            hold_ms_max=self.settings.limits.hold_ms,
+            observe_hold=self.metrics.observe_hold,
+            on_fault=self.metrics.observe_fault,
+        )
+        handler = deliver_handler(deliverer, self.metrics, log_requests=self.settings.log.requests)
+        # A client that leaves must free its place in the waiting list: its handler is cancelled.
+        return web.Server(handler, handler_cancellation=True, access_log=None, keepalive_timeout=KEEPALIVE_S)
+
+    def _publish_server(self) -> UploadServer:
+        settings = self.settings
+        intake = Intake(
+            self.programmes.events, self.stores, self._decider, self.clock, on_fault=self.metrics.observe_fault
+        )
+        publisher = Publisher(
+            self.programmes,
+            intake,
+            self.catalog,
+            self.clock,
+            PublishLimits(
+                segment_bytes=settings.limits.segment_bytes,
+                manifest_bytes=settings.limits.manifest_bytes,
+                body_idle_ms=settings.limits.body_idle_ms,
+                uploads_count=settings.limits.uploads,
+            ),
+            observe_uploads=self.metrics.uploads_in_progress.set,
+            on_fault=self.metrics.observe_fault,
+        )
+        handler = publish_handler(publisher, self.metrics, log_requests=settings.log.requests)
+        # A refused body is read to its end and dropped: closing a persistent connection would kill ffmpeg.
+        linger_s = settings.limits.body_idle_ms / 1000
+        return UploadServer(handler, access_log=None, keepalive_timeout=KEEPALIVE_S, lingering_time=linger_s)
+
+    async def _listen(self, server: web.Server, address: Address) -> tuple[str, int]:
+        runner = web.ServerRunner(server, shutdown_timeout=self.settings.stop_timeout_ms / 1000)
+        await runner.setup()
+        self._runners.append(runner)
+        site = web.TCPSite(runner, address.host, address.port, backlog=BACKLOG)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        return host, port
+
+    def _publish_metrics(self) -> None:
+        limits = self.settings.limits
+        self.metrics.set_limits(
+            {
+                "holds": limits.holds,
+                "uploads": limits.uploads,
+                "segment_bytes": limits.segment_bytes,
+                "ram_bytes": self.settings.storage.ram_bytes,
+            }
+        )
+        self.metrics.ram_used.set_function(partial(getattr, self._ram, "used_bytes"))
+        self.metrics.ready.set_function(lambda: float(self.health.is_ready))
+
+
+def _url(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

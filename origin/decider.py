@@ -1,0 +1,102 @@
+"""Runs the rules of `selection.decide` against catalog and clock, and records what they say.
+
+A segment is considered when a copy of it was recorded, when the rules asked to be called again, and once
+at start for what a crash left undecided. Everything here is synchronous: between asking the rules and
+recording their answer nothing else can happen.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from origin.clock import Clock, Timer
+from origin.logs import fields
+from selection.decide import Choose, Situation, Wait, Withdraw, decide
+from selection.model import Event, SegmentKey
+from storage.base import Stores
+from storage.errors import StorageError
+from storage.records import Chosen, Record, Withdrawn
+
+log = logging.getLogger(__name__)
+
+# A choice that could not be recorded is tried again: the disk may be full for a moment only.
+RETRY_MS: Final = 500
+
+
+class Decider:
+    """Makes the choices of one node.
+
+    Args:
+        events: By id.
+        on_fault: Told when a choice could not be recorded.
+    """
+
+    def __init__(
+        self,
+        events: Mapping[str, Event],
+        stores: Stores,
+        clock: Clock,
+        on_fault: Callable[[StorageError], None],
+    ) -> None:
+        self._events = events
+        self._catalog = stores.catalog
+        self._journal = stores.journal
+        self._clock = clock
+        self._on_fault = on_fault
+        self._timers: dict[SegmentKey, Timer] = {}
+
+    def resume(self) -> None:
+        """Consider everything that has copies and no choice: what the last run could not finish."""
+        for key in self._catalog.undecided():
+            self.consider(key)
+
+    def consider(self, key: SegmentKey) -> None:
+        """Ask the rules about one segment and record a choice, if they make one."""
+        event = self._events.get(key.event_id)
+        if event is None or all(rendition.id != key.rendition_id for rendition in event.renditions):
+            return  # a journal of an older configuration
+        self._cancel(key)
+        now_ms = self._clock.now_ms()
+        situation = Situation(
+            event=event,
+            key=key,
+            candidates=self._catalog.candidates(key),
+            neighbours=lambda number: self._catalog.candidates(key._replace(number=number)),
+            masks=self._catalog.masks(event.id),
+            current=self._catalog.choice(key),
+        )
+        match decide(situation, now_ms):
+            case Choose(choice):
+                self._record(key, Chosen(key, choice), now_ms)
+            case Withdraw():
+                self._record(key, Withdrawn(key), now_ms)
+            case Wait(until_ms):
+                if until_ms is not None:
+                    self._call_again(key, until_ms)
+
+    def stop(self) -> None:
+        """Cancel every timer; what is undecided is considered again at the next start."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _record(self, key: SegmentKey, record: Record, now_ms: int) -> None:
+        try:
+            self._journal.append(record, self._journal.next_moment(now_ms))
+        except StorageError as exc:
+            log.error("choice not recorded, trying again", extra=fields(key=key, error=str(exc), retry_ms=RETRY_MS))
+            self._on_fault(exc)
+            self._call_again(key, now_ms + RETRY_MS)
+
+    def _call_again(self, key: SegmentKey, at_ms: int) -> None:
+        self._timers[key] = self._clock.call_at(at_ms, partial(self._on_timer, key))
+
+    def _on_timer(self, key: SegmentKey) -> None:
+        self._timers.pop(key, None)
+        self.consider(key)
+
+    def _cancel(self, key: SegmentKey) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()

@@ -1,0 +1,216 @@
+"""Takes a whole upload in: check, store, record, decide. Knows no HTTP.
+
+The order on disk is body, record, announcement: whatever a record speaks of is there. Checks are made
+twice, before the body is written and again when it is, because time passes and other uploads end in
+between; from the second check to the record nothing waits.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from origin.clock import Clock
+from origin.decider import Decider
+from origin.logs import fields
+from selection.model import Candidate, Choice, Defect, Event, SegmentKey
+from selection.window import WindowClass, classify, due_ms, opens_ms
+from storage.base import BodyKey, Stores, body_key, digest_of, manifest_key
+from storage.errors import StorageError
+from storage.records import Manifest, ManifestPublished, Published
+
+log = logging.getLogger(__name__)
+
+# Hashing a body this large takes about as long as a thread hop (0.1 ms).
+HASH_INLINE_BYTES: Final = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One pipeline's whole body for a segment or init segment, with what the packager said of it.
+
+    Args:
+        received_ms: Arrival of the last byte.
+    """
+
+    key: SegmentKey
+    pipeline_id: str
+    body: bytes
+    received_ms: int
+    defects: tuple[Defect, ...] = ()
+    score: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """It is a candidate now, and survives a kill."""
+
+    candidate: Candidate
+    replaced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The same bytes were a candidate already."""
+
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class TooFarAhead:
+    """The clock is more than one segment behind this number."""
+
+    opens_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideWindow:
+    """Before the event, after it, or out of its DVR window."""
+
+    window_class: WindowClass
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """This pipeline's copy was chosen and may be in caches; it cannot change any more."""
+
+    choice: Choice
+
+
+Refusal = TooFarAhead | OutsideWindow | Conflict
+Outcome = Stored | Unchanged | Refusal
+
+
+class Intake:
+    """The publish side of one node, below HTTP.
+
+    Args:
+        events: By id.
+        on_fault: Told of faults that do not fail an upload.
+    """
+
+    def __init__(
+        self,
+        events: Mapping[str, Event],
+        stores: Stores,
+        decider: Decider,
+        clock: Clock,
+        on_fault: Callable[[StorageError], None],
+    ) -> None:
+        self._events = events
+        self._bodies = stores.bodies
+        self._journal = stores.journal
+        self._catalog = stores.catalog
+        self._decider = decider
+        self._clock = clock
+        self._on_fault = on_fault
+
+    def refuse_by_clock(self, key: SegmentKey) -> TooFarAhead | OutsideWindow | None:
+        """Return why no copy of `key` can be taken now, or None. Arithmetic only."""
+        if key.number is None:
+            return None
+        event, now_ms = self._events[key.event_id], self._clock.now_ms()
+        window_class = classify(event, key.number, now_ms)
+        if window_class in (WindowClass.BEFORE_START, WindowClass.AFTER_END, WindowClass.EXPIRED):
+            return OutsideWindow(window_class)
+        if now_ms < opens_ms(event, key.number):
+            return TooFarAhead(opens_ms(event, key.number))
+        return None
+
+    async def publish(self, upload: Upload) -> Outcome:
+        """Store one upload as a candidate, record it, and let the rules decide.
+
+        Raises:
+            StorageFull, StorageError: Nothing was stored.
+        """
+        digest = await _digest(upload.body)
+        settled = self._settle(upload, digest)
+        if settled is not None:
+            return settled
+        address = body_key(upload.key, upload.pipeline_id, digest)
+        await self._bodies.write(address, upload.body)
+        settled = self._settle(upload, digest)
+        if settled is not None:
+            if not isinstance(settled, Unchanged):
+                await self._discard(address)
+            return settled
+        former = self._copy(upload.key, upload.pipeline_id)
+        try:
+            candidate = self._record(upload, digest)
+        except StorageError:
+            await self._discard(address)
+            raise
+        await self._journal.sync()
+        if former is not None:
+            await self._discard(body_key(upload.key, upload.pipeline_id, former.digest))
+        return Stored(candidate, replaced=former is not None)
+
+    async def publish_manifest(self, event_id: str, pipeline_id: str, name: str, body: bytes) -> bool:
+        """Renew one pipeline's manifest. Returns whether it had one by this name before.
+
+        Raises:
+            StorageFull, StorageError: The former one stays.
+        """
+        digest = await _digest(body)
+        await self._bodies.write(manifest_key(event_id, name, pipeline_id, digest), body)
+        copies = self._catalog.manifests(event_id, name)
+        former = next((copy for copy in copies if copy.pipeline_id == pipeline_id), None)
+        moment = self._journal.next_moment(self._clock.now_ms())
+        manifest = Manifest(pipeline_id, digest, len(body), moment.ms, moment.sequence)
+        self._journal.append(ManifestPublished(event_id, name, manifest), moment)
+        await self._journal.sync()
+        if former is not None and former.digest != digest:
+            await self._discard(manifest_key(event_id, name, pipeline_id, former.digest))
+        return former is not None
+
+    def late_ms(self, key: SegmentKey, received_ms: int) -> int | None:
+        """Return how long after due a copy arrived, negative when early; None for an init segment."""
+        return None if key.number is None else received_ms - due_ms(self._events[key.event_id], key.number)
+
+    def _settle(self, upload: Upload, digest: str) -> Unchanged | Refusal | None:
+        """Return how an upload ends without a new record, or None if it is to be recorded."""
+        copy = self._copy(upload.key, upload.pipeline_id)
+        if copy is not None and copy.digest == digest:
+            return Unchanged(copy)
+        refusal = self.refuse_by_clock(upload.key)
+        if refusal is not None:
+            return refusal
+        choice = self._catalog.choice(upload.key)
+        if choice is not None and not upload.key.is_init and choice.candidate.pipeline_id == upload.pipeline_id:
+            return Conflict(choice)
+        return None
+
+    def _copy(self, key: SegmentKey, pipeline_id: str) -> Candidate | None:
+        candidates = self._catalog.candidates(key)
+        return next((candidate for candidate in candidates if candidate.pipeline_id == pipeline_id), None)
+
+    def _record(self, upload: Upload, digest: str) -> Candidate:
+        moment = self._journal.next_moment(self._clock.now_ms())
+        candidate = Candidate(
+            pipeline_id=upload.pipeline_id,
+            digest=digest,
+            size_bytes=len(upload.body),
+            published_ms=moment.ms,
+            sequence=moment.sequence,
+            received_ms=upload.received_ms,
+            defects=upload.defects,
+            score=upload.score,
+        )
+        self._journal.append(Published(upload.key, candidate), moment)
+        self._decider.consider(upload.key)
+        return candidate
+
+    async def _discard(self, address: BodyKey) -> None:
+        """Delete a body no record speaks of. One that stays costs space only, so a fault here fails nothing."""
+        try:
+            await self._bodies.delete(address)
+        except StorageError as exc:
+            log.warning("body not deleted", extra=fields(error=str(exc)))
+            self._on_fault(exc)
+
+
+async def _digest(body: bytes) -> str:
+    if len(body) <= HASH_INLINE_BYTES:
+        return digest_of(body)
+    return await asyncio.to_thread(digest_of, body)

@@ -1,0 +1,144 @@
+"""Every metric of the origin in one place: names and labels are an interface and are reviewed together.
+
+Built on a registry that is passed in, so that two origins can live in one process. Labels are bounded by
+the configuration: never a number, a path or an address.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from selection.model import Event
+from selection.window import due_ms, newest_due_number
+from storage.errors import StorageError
+from storage.records import Chosen, Entry, Published
+
+# Edges around what matters: a frame, a prefer-wait, a grace, a segment, the hold limit.
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+_LATENESS_SECONDS: Final = (-2.0, -1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0)
+
+
+class Metrics:
+    """The metrics of one origin.
+
+    Args:
+        events: For the label sets, which exist from the start so that rates begin at zero.
+        now_ms: Wall clock, for what is computed when Prometheus asks.
+    """
+
+    def __init__(self, registry: CollectorRegistry, events: Iterable[Event], now_ms: Callable[[], int]) -> None:
+        self.registry = registry
+        self._events = {event.id: event for event in events}
+        self._now_ms = now_ms
+        self._newest_numbers: dict[tuple[str, str], int] = {}
+        r = registry
+        self.publish_requests = Counter(
+            "origin_publish_requests", "Requests of packagers, by what came of them.", ["outcome"], registry=r
+        )
+        self.publish_bytes = Counter(
+            "origin_publish_bytes", "Bytes of stored copies.", ["event", "pipeline"], registry=r
+        )
+        self.publish_lateness = Histogram(
+            "origin_publish_lateness_seconds",
+            "Arrival of a segment's last byte after it was due; negative is early.",
+            ["event", "pipeline"],
+            buckets=_LATENESS_SECONDS,
+            registry=r,
+        )
+        self.uploads_in_progress = Gauge("origin_uploads_in_progress", "Uploads being received.", registry=r)
+        self.selection = Counter(
+            "origin_selection", "Choices, by the pipeline chosen and the rule.", ["event", "pipeline", "rule"], registry=r
+        )
+        self.selection_loss = Counter(
+            "origin_selection_loss", "Why a pipeline was not chosen.", ["event", "pipeline", "reason"], registry=r
+        )
+        self.live_edge_lag = Gauge(
+            "origin_live_edge_lag_seconds",
+            "Media time between the newest due segment and the newest one a pipeline has published.",
+            ["event", "pipeline"],
+            registry=r,
+        )
+        self.deliver_requests = Counter(
+            "origin_deliver_requests",
+            "Requests of caches, by what they asked for and what came of it.",
+            ["kind", "outcome"],
+            registry=r,
+        )
+        self.deliver_bytes = Counter("origin_deliver_bytes", "Bytes of bodies delivered.", registry=r)
+        self.deliver_duration = Histogram(
+            "origin_deliver_duration_seconds",
+            "Time to an answer, without the time it was held.",
+            buckets=_SECONDS,
+            registry=r,
+        )
+        self.holds_in_progress = Gauge("origin_holds_in_progress", "Requests held now.", registry=r)
+        self.hold_duration = Histogram(
+            "origin_hold_duration_seconds", "How long a request was held.", ["woken"], buckets=_SECONDS, registry=r
+        )
+        self.cache_requests = Counter(
+            "origin_cache_requests",
+            "Bodies read: from ram, from ssd, or shared with a read in flight.",
+            ["result"],
+            registry=r,
+        )
+        self.ram_used = Gauge("origin_ram_used_bytes", "Bodies in the RAM tier.", registry=r)
+        self.storage_errors = Counter("origin_storage_errors", "Faults of the storage.", ["operation"], registry=r)
+        self.limit = Gauge("origin_limit", "Configured bounds, to set beside what is used.", ["name"], registry=r)
+        self.ready = Gauge("origin_ready", "1 while this origin may take traffic.", registry=r)
+        self._create_label_sets()
+
+    def set_limits(self, limits: dict[str, int]) -> None:
+        """Publish the configured bounds."""
+        for name, value in limits.items():
+            self.limit.labels(name).set(value)
+
+    def observe_entry(self, entry: Entry) -> None:
+        """Follow the journal: count copies and choices. Only what happens now, never a replay."""
+        record = entry.record
+        if isinstance(record, Published):
+            event_id, _, number = record.key
+            candidate = record.candidate
+            event = self._events.get(event_id)
+            if event is None or event.pipeline(candidate.pipeline_id) is None:
+                return
+            self.publish_bytes.labels(event_id, candidate.pipeline_id).inc(candidate.size_bytes)
+            if number is not None:
+                late_ms = candidate.received_ms - due_ms(event, number)
+                self.publish_lateness.labels(event_id, candidate.pipeline_id).observe(late_ms / 1000)
+                newest = self._newest_numbers.get((event_id, candidate.pipeline_id), number)
+                self._newest_numbers[event_id, candidate.pipeline_id] = max(newest, number)
+        elif isinstance(record, Chosen) and not record.key.is_init:
+            choice = record.choice
+            self.selection.labels(record.key.event_id, choice.candidate.pipeline_id, choice.rule.value).inc()
+            for pipeline_id, loss in choice.losses:
+                self.selection_loss.labels(record.key.event_id, pipeline_id, loss.value).inc()
+
+    def observe_hold(self, held_ms: int, woken: bool) -> None:
+        """Record one wait of a held request."""
+        self.hold_duration.labels("yes" if woken else "no").observe(held_ms / 1000)
+
+    def observe_fault(self, error: StorageError) -> None:
+        """Count a storage fault."""
+        self.storage_errors.labels(error.operation).inc()
+
+    def _create_label_sets(self) -> None:
+        for result in ("ram", "ssd", "shared"):
+            self.cache_requests.labels(result)
+        for woken in ("yes", "no"):
+            self.hold_duration.labels(woken)
+        for event in self._events.values():
+            for pipeline in event.pipelines:
+                self.publish_bytes.labels(event.id, pipeline.id)
+                self.publish_lateness.labels(event.id, pipeline.id)
+                lag = self.live_edge_lag.labels(event.id, pipeline.id)
+                lag.set_function(partial(self._lag_s, event, pipeline.id))
+
+    def _lag_s(self, event: Event, pipeline_id: str) -> float:
+        """Return how far a pipeline is behind the live edge by template; NaN before its first segment."""
+        newest = self._newest_numbers.get((event.id, pipeline_id))
+        if newest is None:
+            return float("nan")
+        missing_count = max(newest_due_number(event, self._now_ms()) - newest, 0)
+        return missing_count * event.timeline.duration_ticks / event.timeline.timescale

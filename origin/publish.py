@@ -1,0 +1,257 @@
+"""The publish side: PUT, POST and DELETE of packagers.
+
+The order of one PUT: read the target from the path, check everything that the head and the clock can tell,
+answer `Expect: 100-continue` by that decision, read the body, hand it to `intake`, answer. Statuses and
+texts are here; what happens to bytes is not.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
+
+from aiohttp import web
+
+from origin.clock import Clock
+from origin.headers import etag
+from origin.intake import Conflict, Intake, OutsideWindow, Refusal, Stored, TooFarAhead, Unchanged, Upload
+from origin.logs import fields
+from origin.receive import BodyStalled, BodyTooLarge, BodyTruncated, read_body, send_continue
+from origin.reply import Problem, Reply, json_reply, problem
+from origin.target import Programmes, PublishTarget, split_path
+from origin.upload_headers import BadHeader, Declared, is_media_type, parse_declared
+from selection.model import SegmentKey
+from selection.names import ManifestName
+from selection.window import due_ms
+from storage.base import Catalog
+from storage.errors import StorageError, StorageFull
+
+log = logging.getLogger(__name__)
+
+METHODS = ("PUT", "POST", "DELETE")
+
+
+@dataclass(frozen=True, slots=True)
+class PublishLimits:
+    """Bounds on what a packager may send.
+
+    Args:
+        body_idle_ms: How long a body may pause.
+        uploads_count: Uploads in progress at once.
+    """
+
+    segment_bytes: int
+    manifest_bytes: int
+    body_idle_ms: int
+    uploads_count: int
+
+
+class Publisher:
+    """Answers requests of the publish listener.
+
+    Args:
+        observe_uploads: Told the number of uploads in progress whenever it changes.
+        on_fault: Told of storage faults.
+    """
+
+    def __init__(
+        self,
+        programmes: Programmes,
+        intake: Intake,
+        catalog: Catalog,
+        clock: Clock,
+        limits: PublishLimits,
+        *,
+        observe_uploads: Callable[[int], None],
+        on_fault: Callable[[StorageError], None],
+    ) -> None:
+        self._programmes = programmes
+        self._intake = intake
+        self._catalog = catalog
+        self._clock = clock
+        self._limits = limits
+        self._observe_uploads = observe_uploads
+        self._on_fault = on_fault
+        self._uploads_count = 0
+
+    async def answer(self, request: web.BaseRequest) -> Reply:
+        """Answer one request; never raises for what a packager or the disk can do."""
+        target = self._target(request.path)
+        if isinstance(target, Reply):
+            return target
+        if request.method not in METHODS:
+            allow = ", ".join(METHODS)
+            return problem(Problem.METHOD, f"Packagers use {allow} here.", headers={"Allow": allow})
+        if request.method == "DELETE":
+            # ffmpeg and shaka-packager delete what leaves their playlist, some of it twice.
+            detail = "Nothing was deleted: how long a segment lives is told by the event's clock."
+            return json_reply(200, "delete-ignored", {"outcome": "ignored", "detail": detail})
+        checked = self._check_head(request, target)
+        if isinstance(checked, Reply):
+            # A client that waits for 100 sends no body now; what it sends next is another request.
+            return replace(checked, close=_expects_continue(request))
+        if self._uploads_count >= self._limits.uploads_count:
+            detail = f"{self._uploads_count} uploads are in progress, as many as limits.uploads allows; try again."
+            return problem(Problem.OVERLOADED, detail)
+        self._change_uploads(+1)
+        try:
+            return await self._take(request, target, checked)
+        finally:
+            self._change_uploads(-1)
+
+    def _change_uploads(self, by: int) -> None:
+        self._uploads_count += by
+        self._observe_uploads(self._uploads_count)
+
+    def _target(self, path: str) -> PublishTarget | Reply:
+        event_id, rest = split_path(path)
+        pipeline_id, text = split_path(rest)
+        programme = self._programmes.get(event_id)
+        if programme is None:
+            known = ", ".join(self._programmes.ids)
+            return problem(
+                Problem.UNKNOWN_EVENT, f"No event {event_id!r}; publish to /EVENT/PIPELINE/NAME. Events: {known}."
+            )
+        pipeline = programme.event.pipeline(pipeline_id)
+        if pipeline is None:
+            known = ", ".join(each.id for each in programme.event.pipelines)
+            return problem(
+                Problem.UNKNOWN_PIPELINE,
+                f"Event {event_id!r} has no pipeline {pipeline_id!r}; it has {known}.",
+                event=event_id,
+            )
+        return PublishTarget(programme.event, pipeline, text, programme.names.parse(text))
+
+    def _check_head(self, request: web.BaseRequest, target: PublishTarget) -> Declared | Reply:
+        """Return what the packager declared, or why its body is not even read."""
+        if target.name is None:
+            examples = ", ".join(sorted({rendition.media.text for rendition in target.event.renditions}))
+            detail = f"{target.text!r} is no name of event {target.event.id!r}; its segments are named {examples}."
+            return problem(Problem.UNKNOWN_NAME, detail, event=target.event.id)
+        if "Content-Range" in request.headers or "Range" in request.headers:
+            return problem(Problem.PARTIAL_UPLOAD, "Send the whole object in one PUT, without a byte range.")
+        if not is_media_type(request.headers.get("Content-Type")):
+            detail = f"Content-Type {request.headers['Content-Type']!r} is not media; send video/mp4 or none at all."
+            return problem(Problem.NOT_MEDIA, detail)
+        try:
+            declared = parse_declared(request.headers)
+        except BadHeader as exc:
+            return problem(Problem.BAD_HEADER, f"{exc}.")
+        if declared.digests and "Content-Encoding" in request.headers:
+            return problem(Problem.BAD_HEADER, "Content-Digest of an encoded body is not checked; send it unencoded.")
+        limit_bytes = self._limit_bytes(target)
+        if (request.content_length or 0) > limit_bytes:
+            return _too_large(limit_bytes)
+        if isinstance(target.name, SegmentKey):
+            refusal = self._intake.refuse_by_clock(target.name)
+            if refusal is not None:
+                return self._refuse(target, target.name, refusal)
+        return declared
+
+    async def _take(self, request: web.BaseRequest, target: PublishTarget, declared: Declared) -> Reply:
+        if _expects_continue(request):
+            await send_continue(request)
+        limit_bytes = self._limit_bytes(target)
+        try:
+            body = await read_body(request, limit_bytes, self._limits.body_idle_ms)
+        except BodyTooLarge:
+            return _too_large(limit_bytes)
+        except BodyStalled:
+            idle_ms = self._limits.body_idle_ms
+            return problem(Problem.BODY_STALLED, f"No byte came for {idle_ms} ms (limits.body_idle); nothing was kept.")
+        except BodyTruncated:
+            return problem(Problem.TRUNCATED, "The connection ended before the body did; nothing was kept. Send it again.")
+        received_ms = self._clock.now_ms()
+        if not body:
+            detail = "An empty body opens a publishing point; nothing was stored."
+            return json_reply(200, "empty", {"outcome": "empty", "detail": detail})
+        if not declared.digests_match(body):
+            return problem(Problem.DIGEST_MISMATCH, "The body is not the one Content-Digest speaks of; nothing was kept.")
+        try:
+            if isinstance(target.name, ManifestName):
+                return await self._take_manifest(target, target.name, body)
+            assert target.name is not None, "_check_head refused names that mean nothing"
+            return await self._take_segment(target, target.name, body, received_ms, declared)
+        except StorageError as exc:
+            self._on_fault(exc)
+            log.error("upload not stored", extra=fields(event=target.event.id, name=target.text, error=str(exc)))
+            if isinstance(exc, StorageFull):
+                return problem(Problem.DISK_FULL, "The disk of this origin is full; nothing was kept.")
+            return problem(Problem.STORAGE, "The disk of this origin failed; nothing was kept. Send it again.")
+
+    async def _take_manifest(self, target: PublishTarget, name: ManifestName, body: bytes) -> Reply:
+        renewed = await self._intake.publish_manifest(target.event.id, target.pipeline.id, name.name, body)
+        outcome = "renewed" if renewed else "stored"
+        document = {"outcome": outcome, "event": target.event.id, "pipeline": target.pipeline.id, "bytes": len(body)}
+        return json_reply(200 if renewed else 201, f"manifest-{outcome}", document)
+
+    async def _take_segment(
+        self, target: PublishTarget, key: SegmentKey, body: bytes, received_ms: int, declared: Declared
+    ) -> Reply:
+        upload = Upload(key, target.pipeline.id, body, received_ms, declared.defects, declared.score)
+        outcome = await self._intake.publish(upload)
+        match outcome:
+            case Stored(candidate, replaced):
+                word = ("renewed" if key.is_init else "replaced") if replaced else "stored"
+                status = 200 if replaced else 201
+            case Unchanged(candidate):
+                word, status = "unchanged", 200
+            case _:
+                return self._refuse(target, key, outcome)
+        choice = self._catalog.choice(key)
+        document: dict[str, Any] = {
+            "outcome": word,
+            "event": key.event_id,
+            "pipeline": target.pipeline.id,
+            "rendition": key.rendition_id,
+            "number": key.number,
+            "bytes": candidate.size_bytes,
+            "etag": etag(candidate.digest),
+            "defects": [{"name": defect.name} | dict(defect.parameters) for defect in candidate.defects],
+            "chosen": choice is not None and choice.candidate.digest == candidate.digest,
+            "choice": None if choice is None else {"pipeline": choice.candidate.pipeline_id, "rule": choice.rule},
+        }
+        if key.number is not None:
+            document |= {
+                "due_ms": due_ms(target.event, key.number),
+                "late_ms": self._intake.late_ms(key, received_ms),
+            }
+        return json_reply(status, word, document)
+
+    def _refuse(self, target: PublishTarget, key: SegmentKey, refusal: Refusal) -> Reply:
+        members: dict[str, Any] = {"event": key.event_id, "rendition": key.rendition_id, "segment_number": key.number}
+        match refusal:
+            case TooFarAhead(opens_ms):
+                ahead_ms = opens_ms - self._clock.now_ms()
+                detail = (
+                    f"Segment {key.number} may be published from {opens_ms} on, in {ahead_ms} ms."
+                    " Check the packager's clock, its numbering, and the event's epoch."
+                )
+                return problem(Problem.TOO_FAR_AHEAD, detail, opens_ms=opens_ms, **members)
+            case OutsideWindow(window_class):
+                detail = (
+                    f"Segment {key.number} is {window_class.value}: the event takes"
+                    f" {target.event.first_number} to {target.event.last_number or 'no last number'},"
+                    f" and only what is in its DVR window of {target.event.dvr_window_ms} ms."
+                )
+                return problem(Problem.OUTSIDE_WINDOW, detail, **members)
+            case Conflict(choice):
+                detail = (
+                    f"Segment {key.number} of pipeline {choice.candidate.pipeline_id!r} was chosen with other bytes"
+                    " and may be in caches; it cannot be replaced."
+                )
+                return problem(Problem.ALREADY_CHOSEN, detail, etag=etag(choice.candidate.digest), **members)
+            case _:
+                assert_never(refusal)
+
+    def _limit_bytes(self, target: PublishTarget) -> int:
+        is_manifest = isinstance(target.name, ManifestName)
+        return self._limits.manifest_bytes if is_manifest else self._limits.segment_bytes
+
+
+def _expects_continue(request: web.BaseRequest) -> bool:
+    return request.headers.get("Expect", "").lower() == "100-continue"
+
+
+def _too_large(limit_bytes: int) -> Reply:
+    return problem(Problem.TOO_LARGE, f"The body is larger than {limit_bytes} bytes (limits.segment_bytes).")
