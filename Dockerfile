@@ -13,7 +13,7 @@ WORKDIR /src
 # The dependencies first: this layer is built anew only when the lock file changes.
 COPY requirements.lock ./
 RUN /srv/live-origin/bin/pip install --require-hashes --requirement requirements.lock
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY config ./config
 COPY origin ./origin
 COPY selection ./selection

@@ -9,8 +9,9 @@ MAKEFLAGS += --no-print-directory
 
 # The interpreter that .venv is made with: make test PYTHON=python3.12
 PYTHON ?= python3
-# Where to install. Another folder keeps a second interpreter apart: make test PYTHON=python3.13 VENV=.venv-3.13
-VENV ?= .venv
+# Where to install; not taken from the environment, as a wrong one is removed. Another folder keeps a second
+# interpreter apart: make test PYTHON=python3.13 VENV=.venv-3.13
+VENV := .venv
 # Handed to the command: make run ARGS="--seconds 20 --json", make test ARGS="-k journal", make load ARGS="-u 200"
 ARGS ?=
 
@@ -60,7 +61,7 @@ lock: venv ## write the lock files anew, from the bounds in pyproject.toml
 	@$(call compile,requirements-dev.lock,--extra dev --constraints requirements.lock)
 
 clean: ## remove .venv and everything that tools left behind
-	@rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .venv .venv-* build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One lock file for every platform and every Python from 3.11 on. It names no index address.

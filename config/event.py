@@ -1,16 +1,23 @@
-"""The settings of one event, and the rules between them."""
+"""The settings of one event, and the event they describe."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
-from itertools import combinations
+from math import ceil
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from config.fields import Codecs, Count, DurationMs, Identifier, Language, NameTemplate, Seconds, TimestampMs
-from config.problems import Finding, Location, key_path
-from config.rules import at_most, duration, less_than, moment, seconds, unique_ids
+from config.fields import (
+    Codecs,
+    Count,
+    DurationMs,
+    Identifier,
+    InitTemplate,
+    Language,
+    NameTemplate,
+    Seconds,
+    TimestampMs,
+)
+from config.problems import Location
 from config.section import Documented, Section
 from selection.model import (
     Event,
@@ -68,11 +75,13 @@ class RenditionSettings(Section):
         examples=["video"],
         description="What it carries; `muxed` is audio and video in one file.",
     )
-    timescale: Annotated[Count | None, Documented(default="48000 for audio, else 90000; required with `$Time$`")] = Field(
-        None,
-        ge=1,
-        le=1_000_000_000,
-        description="Ticks per second of its media time, which `$Time$` counts in.",
+    timescale: Annotated[Count | None, Documented(default="48000 for audio, else 90000; required with `$Time$`")] = (
+        Field(
+            None,
+            ge=1,
+            le=1_000_000_000,
+            description="Ticks per second of its media time, which `$Time$` counts in.",
+        )
     )
     bandwidth: Count = Field(
         examples=[3_000_000],
@@ -88,7 +97,7 @@ class RenditionSettings(Section):
         None,
         description="Names of its segments.",
     )
-    init: Annotated[NameTemplate | None, Documented(default="the event's `init`")] = Field(
+    init: Annotated[InitTemplate | None, Documented(default="the event's `init`")] = Field(
         None,
         description="Name of its init segment; `null` for none.",
     )
@@ -123,14 +132,19 @@ class EventSettings(Section):
         le=1_000_000_000_000,
         description="Number of the segment that begins at the epoch.",
     )
-    segment_duration: Annotated[Seconds, Documented()] = Field(
+    segment_duration_seconds: Seconds = Field(
+        alias="segment_duration",
         examples=["2s"],
         ge=Fraction(1, 10),
         le=60,
         description="Length of every segment, exact and constant; ticks/timescale such as 60060/30000 is fine.",
     )
-    start_ms: TimestampMs | None = Field(None, alias="start", ge=0, description="Nothing before it exists.")
-    end_ms: TimestampMs | None = Field(None, alias="end", ge=0, description="Nothing after it exists.")
+    start_ms: TimestampMs | None = Field(
+        None, alias="start", ge=0, description="When the event begins; nothing before it exists."
+    )
+    end_ms: TimestampMs | None = Field(
+        None, alias="end", ge=0, description="When the event ends; nothing after it exists."
+    )
     publish_delay_ms: DurationMs = Field(
         1 * SECOND,
         alias="publish_delay",
@@ -157,7 +171,7 @@ class EventSettings(Section):
         alias="retention",
         ge=0,
         le=30 * DAY,
-        description="And is kept on disk this much longer.",
+        description="How long a segment stays on disk after it has left the DVR window.",
     )
     hold_ahead_ms: Annotated[DurationMs | None, Documented(default="`segment_duration` + 1s")] = Field(
         None,
@@ -168,9 +182,63 @@ class EventSettings(Section):
     )
     media: NameTemplate = Field("$RepresentationID$/$Number$.m4s", description="Names of the segments.")
     init: Annotated[
-        NameTemplate | None,
+        InitTemplate | None,
         Documented(default=f"`{INIT_DEFAULT}` if `media` ends in .m4s, .mp4 or .cmf?, else none"),
     ] = Field(None, description="Names of the init segments; `null` for none, as with MPEG-TS.")
     selection: SelectionSettings = SelectionSettings()
     renditions: tuple[RenditionSettings, ...] = Field(examples=[[{}]], min_length=1)
     pipelines: tuple[PipelineSettings, ...] = Field(examples=[[{}]], min_length=1)
+
+    @property
+    def effective_hold_ahead_ms(self) -> int:
+        """`hold_ahead`; by default one segment, rounded up to a ms, and a second."""
+        if self.hold_ahead_ms is not None:
+            return self.hold_ahead_ms
+        return ceil(self.segment_duration_seconds * 1000) + HOLD_AHEAD_MARGIN_MS
+
+    def to_event(self) -> Event:
+        """Return the event these settings describe. They fit together, or `Settings` would not exist."""
+        return Event(
+            id=self.id,
+            timeline=event_timeline(self.epoch_ms, self.segment_duration_seconds, self.start_number),
+            renditions=tuple(self._rendition(index) for index in range(len(self.renditions))),
+            pipelines=tuple(Pipeline(pipeline.id, pipeline.region or pipeline.id) for pipeline in self.pipelines),
+            publish_delay_ms=self.publish_delay_ms,
+            retry_deadline_ms=self.retry_deadline_ms,
+            dvr_window_ms=self.dvr_window_ms,
+            retention_ms=self.retention_ms,
+            hold_ahead_ms=self.effective_hold_ahead_ms,
+            start_ms=self.start_ms,
+            end_ms=self.end_ms,
+            policy=SelectionPolicy(self.selection.prefer_wait_ms, self.selection.grace_ms, self.selection.score),
+        )
+
+    def _rendition(self, index: int) -> Rendition:
+        settings = self.renditions[index]
+        init = self.init_template(index)[1]
+        return Rendition(
+            id=settings.id,
+            kind=settings.kind,
+            timescale=settings.timescale or TIMESCALE_DEFAULTS[settings.kind],
+            bandwidth=settings.bandwidth,
+            media=rendition_template(self.media_template(index)[1], settings.id),
+            init=None if init is None else rendition_template(init, settings.id),
+            codecs=settings.codecs,
+            width=settings.width,
+            height=settings.height,
+            language=settings.language,
+        )
+
+    def media_template(self, index: int) -> tuple[Location, str]:
+        """Return a rendition's media template, and where it is written."""
+        own = self.renditions[index].media
+        return (("media",), self.media) if own is None else (("renditions", index, "media"), own)
+
+    def init_template(self, index: int) -> tuple[Location, str | None]:
+        """Return a rendition's init template, and where it is written. A `null` that is written down counts."""
+        rendition = self.renditions[index]
+        if "init" in rendition.model_fields_set:
+            return ("renditions", index, "init"), rendition.init
+        if "init" in self.model_fields_set:
+            return ("init",), self.init
+        return ("init",), INIT_DEFAULT if self.media_template(index)[1].endswith(INIT_NEEDED_SUFFIXES) else None

@@ -63,7 +63,9 @@ def parse_address(value: object) -> Address:
             f"{shown(value)} has no host", f"write 0.0.0.0:{port} for all interfaces, 127.0.0.1:{port} for this machine"
         )
     if port > PORT_MAX:
-        raise SettingError(f"{shown(value)}: there is no port {port}", f"write a port from 0 (any free one) to {PORT_MAX}")
+        raise SettingError(
+            f"{shown(value)}: there is no port {port}", f"write a port from 0 (any free one) to {PORT_MAX}"
+        )
     try:
         return Address(_checked_host(host), port)
     except AddressValueError as exc:
@@ -109,7 +111,8 @@ def _check_language(value: str) -> str:
 def _check_codecs(value: str) -> str:
     if not _CODECS.fullmatch(value):
         raise SettingError(
-            f"{shown(value)} is not a codecs string", "write it as in the manifest: avc1.64001f, or avc1.64001f,mp4a.40.2"
+            f"{shown(value)} is not a codecs string",
+            "write it as in the manifest: avc1.64001f, or avc1.64001f,mp4a.40.2",
         )
     return value
 
@@ -137,7 +140,9 @@ TimestampMs = Annotated[
     int, BeforeValidator(parse_timestamp_ms), PlainSerializer(format_timestamp, return_type=str, when_used="json")
 ]
 ListenAddress = Annotated[
-    Address, PlainValidator(parse_address), PlainSerializer(str, return_type=str, when_used="json"),
+    Address,
+    PlainValidator(parse_address),
+    PlainSerializer(str, return_type=str, when_used="json"),
     Documented(bounds="host:port; port 0 is any free one"),
 ]
 DirectoryPath = Annotated[Path, PlainValidator(_parse_path), PlainSerializer(str, return_type=str, when_used="json")]
@@ -149,3 +154,4 @@ Identifier = Annotated[
 Language = Annotated[str, AfterValidator(_check_language), Documented(bounds="BCP 47 tag")]
 Codecs = Annotated[str, AfterValidator(_check_codecs), Documented(bounds="as in a manifest (RFC 6381)")]
 NameTemplate = Annotated[str, Documented(bounds="`$RepresentationID$`, `$Number$`, `$Number%05d$`, `$Time$`")]
+InitTemplate = Annotated[str, Documented(bounds="`$RepresentationID$`")]

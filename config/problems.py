@@ -55,13 +55,15 @@ class Problem:
 
     Args:
         key: Key path as `events[0].renditions[1].timescale`; empty for the file as a whole.
-        source: Where the value came from: a line of the file, a variable, a flag; empty if nowhere.
+        source: Where the value came from: lines of the file, a variable, a flag; empty if nowhere.
+        line: The first of those lines, to put problems in order; 0 for none.
     """
 
     key: str
     message: str
     remedy: str
     source: str = ""
+    line: int = 0
 
     def __str__(self) -> str:
         where = ": ".join(part for part in (self.source, self.key) if part)
@@ -103,6 +105,6 @@ def shown(value: object) -> str:
     if isinstance(value, Mapping):
         return "a section of keys"
     if isinstance(value, list | tuple):
-        return "a list"
+        return "a list" if value else "an empty list"
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= SHOWN_LENGTH_MAX else text[: SHOWN_LENGTH_MAX - 3] + "..."

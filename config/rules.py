@@ -69,4 +69,6 @@ def unique_ids(list_location: Location, ids: Sequence[str]) -> Iterator[Finding]
         first = ids.index(entry_id)
         if first < index:
             here, there = (*list_location, index, "id"), (*list_location, first, "id")
-            yield Finding((here, there), f"{entry_id!r} is the id of {key_path(there[:-1])}, too", "give each its own id")
+            yield Finding(
+                (here, there), f"{entry_id!r} is the id of {key_path(there[:-1])}, too", "give each its own id"
+            )

@@ -7,7 +7,7 @@ environment variables and the settings table all come from that one place, throu
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic.fields import FieldInfo
@@ -83,6 +83,5 @@ def written(field: FieldInfo, value: object) -> str:
         return "null"
     for mark in marks(field):
         if isinstance(mark, PlainSerializer):
-            serialize: Callable[[Any], Any] = mark.func
-            return str(serialize(value))
+            return str(cast("Callable[[Any], Any]", mark.func)(value))
     return str(value).lower() if isinstance(value, bool) else str(value)

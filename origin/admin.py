@@ -40,5 +40,5 @@ class Admin:
         return json_reply(200, "healthy", {"status": "ok", "state": self._health.state})
 
     def _readyz(self) -> Reply:
-        state = self._health.state
-        return json_reply(200 if self._health.is_ready else 503, state, {"ready": self._health.is_ready, "state": state})
+        state, ready = self._health.state, self._health.is_ready
+        return json_reply(200 if ready else 503, state, {"ready": ready, "state": state})

@@ -151,9 +151,8 @@ class Origin:
             self.stores,
             self.waiters,
             self.clock,
+            self.metrics,
             hold_ms_max=self.settings.limits.hold_ms,
-            observe_hold=self.metrics.observe_hold,
-            on_fault=self.metrics.observe_fault,
         )
         handler = deliver_handler(deliverer, self.metrics, log_requests=self.settings.log.requests)
         # A client that leaves must free its place in the waiting list: its handler is cancelled.
@@ -169,14 +168,13 @@ class Origin:
             intake,
             self.catalog,
             self.clock,
+            self.metrics,
             PublishLimits(
                 segment_bytes=settings.limits.segment_bytes,
                 manifest_bytes=settings.limits.manifest_bytes,
                 body_idle_ms=settings.limits.body_idle_ms,
                 uploads_count=settings.limits.uploads,
             ),
-            observe_uploads=self.metrics.uploads_in_progress.set,
-            on_fault=self.metrics.observe_fault,
         )
         handler = publish_handler(publisher, self.metrics, log_requests=settings.log.requests)
         # A refused body is read to its end and dropped: closing a persistent connection would kill ffmpeg.

@@ -57,7 +57,8 @@ class Decider:
         if event is None or all(rendition.id != key.rendition_id for rendition in event.renditions):
             return  # a journal of an older configuration
         self._cancel(key)
-        now_ms = self._clock.now_ms()
+        # Never behind what is recorded, or a wall clock that went back would make a copy wait for its own moment.
+        now_ms = self._journal.next_moment(self._clock.now_ms()).ms
         situation = Situation(
             event=event,
             key=key,

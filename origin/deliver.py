@@ -6,7 +6,7 @@ asked only for the body of a choice.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -14,6 +14,7 @@ from origin import conditional
 from origin.clock import Clock
 from origin.headers import etag, http_date, life_time, media_type, segment_headers
 from origin.logs import fields
+from origin.metrics import Metrics
 from origin.reply import Problem, Reply, problem
 from origin.target import Programme, Programmes, event_of, split_path
 from origin.waiters import Waiters
@@ -62,8 +63,6 @@ class Deliverer:
 
     Args:
         hold_ms_max: How long one request may be held.
-        observe_hold: Told how long each held request waited, in ms, and whether it was woken.
-        on_fault: Told of storage faults.
     """
 
     def __init__(
@@ -72,19 +71,16 @@ class Deliverer:
         stores: Stores,
         waiters: Waiters,
         clock: Clock,
-        *,
+        metrics: Metrics,
         hold_ms_max: int,
-        observe_hold: Callable[[int, bool], None],
-        on_fault: Callable[[StorageError], None],
     ) -> None:
         self._programmes = programmes
         self._catalog = stores.catalog
         self._bodies = stores.bodies
         self._waiters = waiters
         self._clock = clock
+        self._metrics = metrics
         self._hold_ms_max = hold_ms_max
-        self._observe_hold = observe_hold
-        self._on_fault = on_fault
 
     async def answer(self, request: DeliverRequest) -> Reply:
         """Answer one request; never raises for what a client or the disk can do."""
@@ -98,7 +94,8 @@ class Deliverer:
         name = programme.names.parse(text)
         if isinstance(name, SegmentKey):
             reply = await self._answer_segment(request, programme, name, text)
-            facts = {"kind": "init" if name.is_init else "segment", "rendition": name.rendition_id, "number": name.number}
+            kind = "init" if name.is_init else "segment"
+            facts = {"kind": kind, "rendition": name.rendition_id, "number": name.number}
         elif isinstance(name, ManifestName):
             reply = await self._answer_manifest(request, programme.event, name.name)
             facts = {"kind": "manifest"}
@@ -126,28 +123,24 @@ class Deliverer:
             woken = await self._waiters.wait(key, hold_ms)
             waited_ms = max(self._clock.now_ms() - now_ms, 0)
             held_ms += waited_ms
-            self._observe_hold(waited_ms, woken)
+            self._metrics.observe_hold(waited_ms, woken)
 
     def _hold_ms(self, event: Event, key: SegmentKey, now_ms: int, held_ms: int) -> int:
         """Return how much longer a request may wait that has waited `held_ms`: 0 or less where it must not."""
         left_ms = self._hold_ms_max - held_ms
         if key.number is None:
-            over = event.end_ms is not None and now_ms >= event.end_ms
-            return 0 if over else left_ms
+            return left_ms if _init_class(event, now_ms) is WindowClass.NEXT else 0
         if classify(event, key.number, now_ms) not in _HOLDABLE:
             return 0
         return min(left_ms, gives_up_ms(event, key.number) - now_ms)
 
     def _refuse(self, event: Event, key: SegmentKey, now_ms: int) -> Reply:
         if key.number is None:
-            detail = f"The init segment of rendition {key.rendition_id!r} has not been published yet."
-            return problem(
-                Problem.NOT_PUBLISHED_YET,
-                detail,
-                cache_policy.absent(),
-                event=event.id,
-                rendition=key.rendition_id,
-            )
+            window_class = _init_class(event, now_ms)
+            kind, _ = _REFUSALS[window_class]
+            detail = f"No init segment of rendition {key.rendition_id!r} has been published."
+            policy = cache_policy.negative(event, event.first_number, window_class, now_ms)
+            return problem(kind, detail, policy, event=event.id, rendition=key.rendition_id)
         window_class = classify(event, key.number, now_ms)
         kind, text = _REFUSALS[window_class]
         due = due_ms(event, key.number)
@@ -267,9 +260,18 @@ class Deliverer:
         return Reply(status, outcome, headers, body if status == 200 else body[part])
 
     def _storage_fault(self, exc: StorageError) -> Reply:
-        self._on_fault(exc)
+        self._metrics.observe_fault(exc)
         log.error("body not readable", extra=fields(error=str(exc)))
         return problem(Problem.STORAGE, "This origin cannot read the body now; ask another.", cache_policy.absent())
+
+
+def _init_class(event: Event, now_ms: int) -> WindowClass:
+    """Return where an init segment nobody has published stands: it comes with the first segment, if at all."""
+    if event.end_ms is not None and now_ms >= event.end_ms:
+        return WindowClass.AFTER_END
+    if classify(event, event.first_number, now_ms) is WindowClass.FUTURE:
+        return WindowClass.FUTURE
+    return WindowClass.NEXT
 
 
 def _held(reply: Reply, held_ms: int) -> Reply:

@@ -75,8 +75,7 @@ def defects_field(defects: tuple[Defect, ...]) -> str:
     'short;missing_ms=120, slate'
     """
     return ", ".join(
-        defect.name + "".join(f";{name}={_bare_item(value)}" for name, value in defect.parameters)
-        for defect in defects
+        defect.name + "".join(f";{name}={_bare_item(value)}" for name, value in defect.parameters) for defect in defects
     )
 
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakValueDictionary
 
 from origin.clock import Clock
 from origin.decider import Decider
@@ -105,6 +106,7 @@ class Intake:
         self._decider = decider
         self._clock = clock
         self._on_fault = on_fault
+        self._turns: WeakValueDictionary[tuple[object, ...], asyncio.Lock] = WeakValueDictionary()
 
     def refuse_by_clock(self, key: SegmentKey) -> TooFarAhead | OutsideWindow | None:
         """Return why no copy of `key` can be taken now, or None. Arithmetic only."""
@@ -124,6 +126,13 @@ class Intake:
         Raises:
             StorageFull, StorageError: Nothing was stored.
         """
+        async with self._turn(upload.key, upload.pipeline_id):
+            outcome = await self._publish(upload)
+        if isinstance(outcome, Unchanged):
+            await self._journal.sync()  # the upload that recorded it may still be flushing
+        return outcome
+
+    async def _publish(self, upload: Upload) -> Outcome:
         digest = await _digest(upload.body)
         settled = self._settle(upload, digest)
         if settled is not None:
@@ -152,6 +161,10 @@ class Intake:
         Raises:
             StorageFull, StorageError: The former one stays.
         """
+        async with self._turn(event_id, pipeline_id, name):
+            return await self._publish_manifest(event_id, pipeline_id, name, body)
+
+    async def _publish_manifest(self, event_id: str, pipeline_id: str, name: str, body: bytes) -> bool:
         digest = await _digest(body)
         await self._bodies.write(manifest_key(event_id, name, pipeline_id, digest), body)
         copies = self._catalog.manifests(event_id, name)
@@ -200,6 +213,14 @@ class Intake:
         self._journal.append(Published(upload.key, candidate), moment)
         self._decider.consider(upload.key)
         return candidate
+
+    def _turn(self, *whose: object) -> asyncio.Lock:
+        """Return the lock that lets uploads of one object by one pipeline in one at a time.
+
+        Addresses are made of digests: without it, bytes that come back just after they were replaced could
+        be written and then deleted as the former ones.
+        """
+        return self._turns.setdefault(whose, asyncio.Lock())
 
     async def _discard(self, address: BodyKey) -> None:
         """Delete a body no record speaks of. One that stays costs space only, so a fault here fails nothing."""

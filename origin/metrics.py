@@ -49,7 +49,10 @@ class Metrics:
         )
         self.uploads_in_progress = Gauge("origin_uploads_in_progress", "Uploads being received.", registry=r)
         self.selection = Counter(
-            "origin_selection", "Choices, by the pipeline chosen and the rule.", ["event", "pipeline", "rule"], registry=r
+            "origin_selection",
+            "Choices, by the pipeline chosen and the rule.",
+            ["event", "pipeline", "rule"],
+            registry=r,
         )
         self.selection_loss = Counter(
             "origin_selection_loss", "Why a pipeline was not chosen.", ["event", "pipeline", "reason"], registry=r

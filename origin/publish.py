@@ -6,7 +6,6 @@ texts are here; what happens to bytes is not.
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
@@ -16,6 +15,7 @@ from origin.clock import Clock
 from origin.headers import etag
 from origin.intake import Conflict, Intake, OutsideWindow, Refusal, Stored, TooFarAhead, Unchanged, Upload
 from origin.logs import fields
+from origin.metrics import Metrics
 from origin.receive import BodyStalled, BodyTooLarge, BodyTruncated, read_body, send_continue
 from origin.reply import Problem, Reply, json_reply, problem
 from origin.target import Programmes, PublishTarget, split_path
@@ -47,12 +47,7 @@ class PublishLimits:
 
 
 class Publisher:
-    """Answers requests of the publish listener.
-
-    Args:
-        observe_uploads: Told the number of uploads in progress whenever it changes.
-        on_fault: Told of storage faults.
-    """
+    """Answers requests of the publish listener."""
 
     def __init__(
         self,
@@ -60,18 +55,15 @@ class Publisher:
         intake: Intake,
         catalog: Catalog,
         clock: Clock,
+        metrics: Metrics,
         limits: PublishLimits,
-        *,
-        observe_uploads: Callable[[int], None],
-        on_fault: Callable[[StorageError], None],
     ) -> None:
         self._programmes = programmes
         self._intake = intake
         self._catalog = catalog
         self._clock = clock
         self._limits = limits
-        self._observe_uploads = observe_uploads
-        self._on_fault = on_fault
+        self._metrics = metrics
         self._uploads_count = 0
 
     async def answer(self, request: web.BaseRequest) -> Reply:
@@ -95,13 +87,14 @@ class Publisher:
             return problem(Problem.OVERLOADED, detail)
         self._change_uploads(+1)
         try:
-            return await self._take(request, target, checked)
+            reply = await self._take(request, target, checked)
         finally:
             self._change_uploads(-1)
+        return replace(reply, facts=_facts(target))
 
     def _change_uploads(self, by: int) -> None:
         self._uploads_count += by
-        self._observe_uploads(self._uploads_count)
+        self._metrics.uploads_in_progress.set(self._uploads_count)
 
     def _target(self, path: str) -> PublishTarget | Reply:
         event_id, rest = split_path(path)
@@ -149,31 +142,33 @@ class Publisher:
         return declared
 
     async def _take(self, request: web.BaseRequest, target: PublishTarget, declared: Declared) -> Reply:
-        if _expects_continue(request):
-            await send_continue(request)
         limit_bytes = self._limit_bytes(target)
         try:
+            if _expects_continue(request):
+                await send_continue(request)
             body = await read_body(request, limit_bytes, self._limits.body_idle_ms)
         except BodyTooLarge:
             return _too_large(limit_bytes)
         except BodyStalled:
             idle_ms = self._limits.body_idle_ms
             return problem(Problem.BODY_STALLED, f"No byte came for {idle_ms} ms (limits.body_idle); nothing was kept.")
-        except BodyTruncated:
-            return problem(Problem.TRUNCATED, "The connection ended before the body did; nothing was kept. Send it again.")
+        except (BodyTruncated, ConnectionError):
+            detail = "The connection ended before the body did; nothing was kept. Send it again."
+            return problem(Problem.TRUNCATED, detail)
         received_ms = self._clock.now_ms()
         if not body:
             detail = "An empty body opens a publishing point; nothing was stored."
             return json_reply(200, "empty", {"outcome": "empty", "detail": detail})
         if not declared.digests_match(body):
-            return problem(Problem.DIGEST_MISMATCH, "The body is not the one Content-Digest speaks of; nothing was kept.")
+            detail = "The body is not the one Content-Digest speaks of; nothing was kept."
+            return problem(Problem.DIGEST_MISMATCH, detail)
         try:
             if isinstance(target.name, ManifestName):
                 return await self._take_manifest(target, target.name, body)
             assert target.name is not None, "_check_head refused names that mean nothing"
             return await self._take_segment(target, target.name, body, received_ms, declared)
         except StorageError as exc:
-            self._on_fault(exc)
+            self._metrics.observe_fault(exc)
             log.error("upload not stored", extra=fields(event=target.event.id, name=target.text, error=str(exc)))
             if isinstance(exc, StorageFull):
                 return problem(Problem.DISK_FULL, "The disk of this origin is full; nothing was kept.")
@@ -247,6 +242,13 @@ class Publisher:
     def _limit_bytes(self, target: PublishTarget) -> int:
         is_manifest = isinstance(target.name, ManifestName)
         return self._limits.manifest_bytes if is_manifest else self._limits.segment_bytes
+
+
+def _facts(target: PublishTarget) -> dict[str, object]:
+    facts: dict[str, object] = {"event": target.event.id, "pipeline": target.pipeline.id}
+    if isinstance(target.name, SegmentKey):
+        return facts | {"rendition": target.name.rendition_id, "number": target.name.number}
+    return facts
 
 
 def _expects_continue(request: web.BaseRequest) -> bool:

@@ -60,7 +60,8 @@ class UploadProtocol(web.RequestHandler):
             return
         for message, payload in orphans:
             if isinstance(message, RawRequestMessage):
-                server.handle_orphan(UploadRequest(message, payload, self, StreamWriter(self, self._loop), task, self._loop))
+                writer = StreamWriter(self, self._loop)
+                server.handle_orphan(UploadRequest(message, payload, self, writer, task, self._loop))
 
 
 class UploadServer(web.Server):

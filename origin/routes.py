@@ -108,7 +108,7 @@ def deliver_handler(deliverer: Deliverer, metrics: Metrics, *, log_requests: boo
     def observe(reply: Reply, duration_s: float) -> None:
         held_ms = reply.facts.get("hold_ms", 0)
         assert isinstance(held_ms, int)
-        metrics.deliver_requests.labels(reply.facts["kind"] if "kind" in reply.facts else "none", reply.outcome).inc()
+        metrics.deliver_requests.labels(reply.facts.get("kind", "none"), reply.outcome).inc()
         metrics.deliver_bytes.inc(len(reply.body))
         metrics.deliver_duration.observe(max(duration_s - held_ms / 1000, 0))
 

@@ -54,7 +54,8 @@ class Rendition:
         if self.media.variable is None:
             raise TemplateError(f"{self.media.text!r} gives every segment the same name; add $Number$ or $Time$")
         if self.init is not None and self.init.variable is not None:
-            raise TemplateError(f"{self.init.text!r} names an init segment, of which there is one; drop ${self.init.variable}$")
+            variable = self.init.variable
+            raise TemplateError(f"{self.init.text!r} names an init segment, of which there is one; drop ${variable}$")
 
 
 def rendition_template(text: str, rendition_id: str) -> Template:

@@ -91,8 +91,10 @@ class Template:
         prefixes the suffixes decide; with different ones the shorter template's number must lie in the longer
         one's prefix: `a-$Number$-5.ts` and `a-3-$Number$.ts` both make `a-3-5.ts`.
         """
-        if self.variable is None or other.variable is None:
-            return other.parse(self.prefix) is not None if self.variable is None else self.parse(other.prefix) is not None
+        if self.variable is None:
+            return other.parse(self.prefix) is not None
+        if other.variable is None:
+            return self.parse(other.prefix) is not None
         if self.prefix == other.prefix:
             return self.suffix == other.suffix
         short, long = sorted((self, other), key=lambda template: len(template.prefix))
@@ -134,7 +136,8 @@ def compile_template(text: str, representation_id: str) -> Template:
     literals[-1] += _literal(text[position:], text)
     suffix = literals[1] if variable else ""
     if suffix[:1].isdigit() or (variable and literals[0][-1:].isdigit()):
-        raise TemplateError(f"{text!r}: put a character that is not a digit beside ${variable}$, or names are ambiguous")
+        # DASH-IF Live Media Ingest, naming 5: the number stands after a character that is not a digit.
+        raise TemplateError(f"{text!r}: put a character that is not a digit beside ${variable}$")
     return Template(text=text, prefix=literals[0], suffix=suffix, variable=variable, width=width)
 
 

@@ -1,0 +1,184 @@
+"""All settings. One that exists has been checked as a whole: each value, and how they fit together."""
+
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from config.event import MINUTE, SECOND, EventSettings, PipelineSettings, RenditionSettings, SelectionSettings
+from config.event_rules import event_findings
+from config.fields import Address, Count, DirectoryPath, DurationMs, ListenAddress, SizeBytes, Switch
+from config.problems import BrokenRules, Finding, SettingError, key_path, shown
+from config.rules import at_most, duration, size, unique_ids
+from config.section import Documented, Section
+from config.units import format_duration_ms, format_seconds
+from selection.model import Event
+
+__all__ = [
+    "Address",
+    "EventSettings",
+    "Limits",
+    "Listen",
+    "Log",
+    "PipelineSettings",
+    "RenditionSettings",
+    "SelectionSettings",
+    "Settings",
+    "Storage",
+]
+
+KIB: Final = 1024
+MIB: Final = 1024**2
+GIB: Final = 1024**3
+TIB: Final = 1024**4
+
+
+def _only_one_process(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool) and value != 0:
+        raise SettingError(f"{shown(value)}: this version runs everything in one process", "write workers: 0")
+    return value
+
+
+class Listen(Section):
+    """Where the three servers listen."""
+
+    publish: ListenAddress = Field(Address("127.0.0.1", 8081), description="For packagers, who PUT.")
+    deliver: ListenAddress = Field(Address("127.0.0.1", 8080), description="For CDN caches, who GET.")
+    admin: ListenAddress = Field(
+        Address("127.0.0.1", 8082), description="For operators: API, metrics and health; keep it private."
+    )
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield the pairs of servers that cannot both listen."""
+        addresses = {"publish": self.publish, "deliver": self.deliver, "admin": self.admin}
+        for (first, address), (second, other) in combinations(addresses.items(), 2):
+            if address.collides(other):
+                yield Finding(
+                    (("listen", second), ("listen", first)),
+                    f"listen.{second} is {other} and listen.{first} is {address}: two servers cannot share a port",
+                    f"give listen.{second} another port, or 0 for any free one",
+                )
+
+
+class Storage(Section):
+    """Where segments are kept."""
+
+    path: DirectoryPath = Field(
+        Path("data"),
+        description="Directory of segments and journal, relative to where the server is started.",
+    )
+    ram_bytes: SizeBytes = Field(
+        1 * GIB, alias="ram", ge=1 * MIB, le=16 * TIB, description="Segments kept in memory, oldest use dropped first."
+    )
+    ssd_bytes: SizeBytes = Field(
+        20 * GIB, alias="ssd", ge=1 * MIB, le=256 * TIB, description="Segments kept on disk, all events together."
+    )
+    acknowledge: Literal["disk", "fsync"] = Field(
+        "disk",
+        description="What a 2xx to a PUT promises to survive: `disk` the process being killed, `fsync` a power cut.",
+    )
+
+
+class Limits(Section):
+    """Bounds on what one client, or all of them together, can take."""
+
+    segment_bytes: SizeBytes = Field(
+        64 * MIB, ge=1 * KIB, le=1 * GIB, description="Largest segment or init segment a packager may PUT."
+    )
+    manifest_bytes: SizeBytes = Field(
+        1 * MIB, ge=1 * KIB, le=64 * MIB, description="Largest manifest a packager may PUT."
+    )
+    hold_ms: DurationMs = Field(
+        8 * SECOND, alias="hold", ge=0, le=2 * MINUTE, description="How long a request is held at most, then 404."
+    )
+    holds: Count = Field(20_000, ge=0, le=1_000_000, description="Requests held at once; those beyond are refused.")
+    uploads: Count = Field(
+        512, ge=1, le=65_536, description="PUTs in progress at once; those beyond are refused with 503."
+    )
+    body_idle_ms: DurationMs = Field(
+        15 * SECOND,
+        alias="body_idle",
+        ge=100,
+        le=10 * MINUTE,
+        description="How long the body of a PUT may pause, or take to begin, before the upload is dropped.",
+    )
+
+
+class Log(Section):
+    """What is written to the log."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least important line to write.")
+    requests: Switch = Field(True, description="Whether every request writes one line when it ends.")
+
+
+class Settings(Section):
+    """Everything an operator can set."""
+
+    listen: Listen = Listen()
+    storage: Storage = Storage()
+    workers: Annotated[Count, BeforeValidator(_only_one_process), Documented(bounds="0 in this version")] = Field(
+        0, ge=0, le=0, description="Deliver processes; 0 runs everything in one process."
+    )
+    limits: Limits = Limits()
+    stop_timeout_ms: DurationMs = Field(
+        10 * SECOND,
+        alias="stop_timeout",
+        ge=0,
+        le=10 * MINUTE,
+        description="How long a graceful stop waits for requests in progress.",
+    )
+    log: Log = Log()
+    events: tuple[EventSettings, ...] = Field(examples=[[{}]], min_length=1)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Settings":
+        findings = tuple(self._findings())
+        if findings:
+            raise BrokenRules(findings)
+        return self
+
+    def _findings(self) -> Iterator[Finding]:
+        yield from self.listen.findings()
+        segment = size(("limits", "segment_bytes"), self.limits.segment_bytes)
+        ram = size(("storage", "ram"), self.storage.ram_bytes)
+        ssd = size(("storage", "ssd"), self.storage.ssd_bytes)
+        yield from at_most(segment, ram, "the largest segment would not fit into memory")
+        yield from at_most(ram, ssd, "memory holds copies of what is on disk, so the rest would stay empty")
+        yield from unique_ids(("events",), [event.id for event in self.events])
+        for index, event in enumerate(self.events):
+            yield from (finding.below("events", index) for finding in event_findings(event))
+            yield from self._hold_findings(index, event)
+        yield from self._body_idle_findings()
+
+    def _hold_findings(self, index: int, event: EventSettings) -> Iterator[Finding]:
+        why = "the hold would end before the segment is due"
+        hold = duration(("limits", "hold"), self.limits.hold_ms)
+        hold_ahead = duration(("events", index, "hold_ahead"), event.effective_hold_ahead_ms)
+        if event.hold_ahead_ms is not None:
+            yield from at_most(hold_ahead, hold, why)
+        elif hold_ahead.value > hold.value:
+            yield Finding(
+                (hold.location, hold_ahead.location, ("events", index, "segment_duration")),
+                f"limits.hold is {hold.text} and {key_path(hold_ahead.location)} is {hold_ahead.text} by default"
+                f" (one segment and a second): {why}",
+                f"make limits.hold at least {hold_ahead.text}",
+            )
+
+    def _body_idle_findings(self) -> Iterator[Finding]:
+        """ffmpeg's DASH muxer opens a PUT when the segment begins and sends its body when it ends (measured)."""
+        durations = [event.segment_duration_seconds for event in self.events]
+        longest = max(durations)
+        location = ("events", durations.index(longest), "segment_duration")
+        if self.limits.body_idle_ms <= 2 * longest * 1000:
+            yield Finding(
+                (("limits", "body_idle"), location),
+                f"limits.body_idle is {format_duration_ms(self.limits.body_idle_ms)} and {key_path(location)} is"
+                f" {format_seconds(longest)}: ffmpeg opens a PUT a whole segment before its body",
+                f"make limits.body_idle more than twice as long as the segment: over {format_seconds(2 * longest)}",
+            )
+
+    def to_events(self) -> tuple[Event, ...]:
+        """Return the events these settings describe."""
+        return tuple(event.to_event() for event in self.events)

@@ -1,0 +1,98 @@
+"""A bad line between one packager and the origin: a small HTTP relay that loses and delays on purpose.
+
+It takes what it gets whole or not at all, as the origin does, and survives a packager that closes the
+connection right after its last byte. What it passes on, it passes on unchanged.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+
+from origin.demo import media
+from origin.demo.faults import is_dropped
+from origin.demo.options import Fault
+from origin.demo.reports import Dropped, Tell
+from origin.logs import fields
+from origin.receive import BodyStalled, BodyTooLarge, BodyTruncated, UploadServer, read_body
+
+log = logging.getLogger(__name__)
+
+BODY_BYTES_MAX: Final = 16 * 1024 * 1024
+# ffmpeg opens a request a whole segment before it sends the body.
+BODY_IDLE_MS: Final = 10 * media.SEGMENT_MS
+SHUTDOWN_TIMEOUT_S: Final = 1
+
+
+class Relay:
+    """Stands between one packager and the origin.
+
+    Args:
+        origin_url: Where the origin takes publications, as `http://host:port`.
+        fault: What goes wrong here.
+        tell: Told of every segment that was dropped.
+    """
+
+    def __init__(self, pipeline_id: str, origin_url: str, fault: Fault, tell: Tell) -> None:
+        self._pipeline_id = pipeline_id
+        self._origin_url = origin_url
+        self._fault = fault
+        self._tell = tell
+        self._stop = asyncio.Event()
+        self._session: aiohttp.ClientSession | None = None
+        self._server = UploadServer(self._handle, access_log=None)
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+
+    async def start(self) -> str:
+        """Start to listen on a free port; returns where, as `http://host:port`."""
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=BODY_IDLE_MS / 1000))
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Stop; what is still being delayed is lost."""
+        self._stop.set()
+        await self._runner.cleanup()
+        await self._server.drain()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            body = await read_body(request, BODY_BYTES_MAX, BODY_IDLE_MS)
+        except (BodyStalled, BodyTooLarge, BodyTruncated) as exc:
+            return web.Response(status=400, text=f"Not passed on: {exc!r}.")
+        if self._loses(request.path):
+            return web.Response(status=202, text="Lost on purpose, by --drop.")
+        if self._fault.late_ms and await self._is_stopped_within(self._fault.late_ms):
+            return web.Response(status=503, text="Not passed on: the demo is stopping.")
+        return await self._pass_on(request, body)
+
+    def _loses(self, path: str) -> bool:
+        name = path.rpartition("/")[2]
+        number = media.number_of_name(name)
+        if number is None or not is_dropped(self._pipeline_id, number, self._fault.drop_percent):
+            return False
+        rendition_id = next(track.rendition_id for track in media.TRACKS if track.media_name(number) == name)
+        self._tell(Dropped(self._pipeline_id, rendition_id, number))
+        return True
+
+    async def _is_stopped_within(self, duration_ms: int) -> bool:
+        try:
+            async with asyncio.timeout(duration_ms / 1000):
+                return await self._stop.wait()
+        except TimeoutError:
+            return False
+
+    async def _pass_on(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+        assert self._session is not None, "started"
+        try:
+            async with self._session.request(request.method, self._origin_url + request.path, data=body) as answer:
+                return web.Response(status=answer.status, body=await answer.read())
+        except (aiohttp.ClientError, TimeoutError) as exc:
+            log.warning("upload not passed on", extra=fields(path=request.path, error=repr(exc)))
+            return web.Response(status=502, text="The origin did not answer.")

@@ -1,0 +1,1 @@
+"""Numbers the project promises, measured by hand with `make bench`; nothing here asserts a speed."""

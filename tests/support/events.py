@@ -1,0 +1,157 @@
+"""Builders of what decisions are made of: events, renditions, candidates, situations.
+
+The defaults are easy to count with: segments of 2 s from the epoch on, due 1 s after their media has ended,
+so segment n is due at `(n + 1) * 2000 + 1000`; the pipelines `a`, `b`, `c` in this order.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+from selection.decide import Situation
+from selection.model import (
+    Candidate,
+    Choice,
+    Defect,
+    Event,
+    Kind,
+    Mask,
+    Pipeline,
+    Rendition,
+    ScoreMode,
+    SegmentKey,
+    SelectionPolicy,
+    event_timeline,
+    rendition_template,
+)
+
+EVENT_ID = "derby"
+RENDITION_ID = "v720"
+MEDIA = "$RepresentationID$/$Number$.m4s"
+INIT = "$RepresentationID$/init.mp4"
+
+
+def make_rendition(
+    rendition_id: str = RENDITION_ID,
+    *,
+    kind: Kind = Kind.VIDEO,
+    timescale: int = 90_000,
+    bandwidth: int = 3_000_000,
+    media: str = MEDIA,
+    init: str | None = INIT,
+    codecs: str | None = None,
+    language: str | None = None,
+) -> Rendition:
+    """Return a rendition; `media` and `init` are written as in a configuration."""
+    return Rendition(
+        id=rendition_id,
+        kind=kind,
+        timescale=timescale,
+        bandwidth=bandwidth,
+        media=rendition_template(media, rendition_id),
+        init=None if init is None else rendition_template(init, rendition_id),
+        codecs=codecs,
+        language=language,
+    )
+
+
+def make_event(
+    event_id: str = EVENT_ID,
+    *,
+    epoch_ms: int = 0,
+    duration: Fraction | int = 2,
+    start_number: int = 0,
+    renditions: Sequence[Rendition] | None = None,
+    pipelines: Sequence[str] = ("a", "b", "c"),
+    publish_delay_ms: int = 1_000,
+    retry_deadline_ms: int = 10_000,
+    dvr_window_ms: int = 60_000,
+    retention_ms: int = 30_000,
+    hold_ahead_ms: int = 3_000,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    prefer_wait_ms: int = 100,
+    grace_ms: int = 500,
+    score: ScoreMode = ScoreMode.IGNORE,
+) -> Event:
+    """Return an event with one rendition, unless others are given; `duration` is in seconds."""
+    return Event(
+        id=event_id,
+        timeline=event_timeline(epoch_ms, Fraction(duration), start_number),
+        renditions=(make_rendition(),) if renditions is None else tuple(renditions),
+        pipelines=tuple(Pipeline(pipeline_id, f"region-{pipeline_id}") for pipeline_id in pipelines),
+        publish_delay_ms=publish_delay_ms,
+        retry_deadline_ms=retry_deadline_ms,
+        dvr_window_ms=dvr_window_ms,
+        retention_ms=retention_ms,
+        hold_ahead_ms=hold_ahead_ms,
+        start_ms=start_ms,
+        end_ms=end_ms,
+        policy=SelectionPolicy(prefer_wait_ms, grace_ms, score),
+    )
+
+
+def make_defect(name: str, **parameters: str | float | bool) -> Defect:
+    """Return a defect: `make_defect("short", missing_ms=120)`."""
+    return Defect(name, tuple(parameters.items()))
+
+
+def candidate(
+    pipeline_id: str = "a",
+    published_ms: int = 0,
+    *defects: str | Defect,
+    sequence: int = 0,
+    score: int | None = None,
+    digest: str | None = None,
+    size_bytes: int = 1_000,
+    received_ms: int | None = None,
+) -> Candidate:
+    """Return a copy: `candidate("a", 22_000, "short")`. Each pipeline has bytes of its own unless `digest` is given.
+
+    >>> candidate("b", 7).digest
+    '62000000000000000000000000000000'
+    """
+    return Candidate(
+        pipeline_id=pipeline_id,
+        digest=pipeline_id.encode().hex().ljust(32, "0")[:32] if digest is None else digest,
+        size_bytes=size_bytes,
+        published_ms=published_ms,
+        sequence=sequence,
+        received_ms=published_ms if received_ms is None else received_ms,
+        defects=tuple(Defect(defect) if isinstance(defect, str) else defect for defect in defects),
+        score=score,
+    )
+
+
+def in_journal(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Return the candidates with the sequence that a journal gives them: those of one ms in the order given."""
+    ordered = sorted(candidates, key=lambda copy: copy.published_ms)
+    return [replace(copy, sequence=sequence) for sequence, copy in enumerate(ordered, start=1)]
+
+
+def make_key(number: int | None = 10, rendition_id: str = RENDITION_ID, event_id: str = EVENT_ID) -> SegmentKey:
+    """Return what can be requested: a segment, or with None an init segment."""
+    return SegmentKey(event_id, rendition_id, number)
+
+
+def make_situation(
+    event: Event,
+    candidates: Iterable[Candidate],
+    *,
+    number: int | None = 10,
+    history: Mapping[int, Sequence[Candidate]] | None = None,
+    masks: Sequence[Mask] = (),
+    current: Choice | None = None,
+) -> Situation:
+    """Return a situation, its candidates sequenced as in a journal.
+
+    Args:
+        history: The copies of other segments. By default every pipeline has published every segment long ago,
+            so that none is down.
+    """
+    punctual = [candidate(pipeline.id, -1_000_000_000) for pipeline in event.pipelines]
+
+    def neighbours(other_number: int) -> Sequence[Candidate]:
+        return punctual if history is None else history.get(other_number, ())
+
+    return Situation(event, make_key(number), in_journal(candidates), neighbours, masks, current)
