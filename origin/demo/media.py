@@ -112,14 +112,17 @@ def newest_ended(now_ms: int) -> int:
     return now_ms // SEGMENT_MS - 1
 
 
-def number_of_name(name: str) -> int | None:
-    """Return the segment number of a media name, or None for any other object.
+def segment_of_name(name: str) -> tuple[Track, int] | None:
+    """Return track and segment number of a media name, or None for any other object.
 
-    >>> number_of_name("r2-t91136.m4s"), number_of_name("init-0.mp4")
-    (1, None)
+    >>> track, number = segment_of_name("r2-t91136.m4s")
+    >>> track.rendition_id, number
+    ('a64', 1)
+    >>> segment_of_name("init-0.mp4") is None
+    True
     """
     match = _MEDIA_NAME.fullmatch(name)
     if match is None or int(match[1]) >= len(TRACKS):
         return None
     track = TRACKS[int(match[1])]
-    return (int(match[2]) - track.offset_ticks) // track.segment_ticks
+    return track, (int(match[2]) - track.offset_ticks) // track.segment_ticks

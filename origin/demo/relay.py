@@ -41,6 +41,7 @@ class Relay:
         self._fault = fault
         self._tell = tell
         self._stop = asyncio.Event()
+        self._tasks: set[asyncio.Task[web.StreamResponse]] = set()
         self._session: aiohttp.ClientSession | None = None
         self._server = UploadServer(self._handle, access_log=None)
         self._runner = web.ServerRunner(self._server, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
@@ -58,6 +59,7 @@ class Relay:
         self._stop.set()
         await self._runner.cleanup()
         await self._server.drain()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
 
@@ -66,19 +68,24 @@ class Relay:
             body = await read_body(request, BODY_BYTES_MAX, BODY_IDLE_MS)
         except (BodyStalled, BodyTooLarge, BodyTruncated) as exc:
             return web.Response(status=400, text=f"Not passed on: {exc!r}.")
-        if self._loses(request.path):
+        # A task of its own: the packager's connection may be gone before this is done, and `stop` waits for it.
+        task = asyncio.create_task(self._forward(request, body))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await task
+
+    async def _forward(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+        if request.method != "DELETE" and self._loses(request.path):
             return web.Response(status=202, text="Lost on purpose, by --drop.")
         if self._fault.late_ms and await self._is_stopped_within(self._fault.late_ms):
             return web.Response(status=503, text="Not passed on: the demo is stopping.")
         return await self._pass_on(request, body)
 
     def _loses(self, path: str) -> bool:
-        name = path.rpartition("/")[2]
-        number = media.number_of_name(name)
-        if number is None or not is_dropped(self._pipeline_id, number, self._fault.drop_percent):
+        segment = media.segment_of_name(path.rpartition("/")[2])
+        if segment is None or not is_dropped(self._pipeline_id, segment[1], self._fault.drop_percent):
             return False
-        rendition_id = next(track.rendition_id for track in media.TRACKS if track.media_name(number) == name)
-        self._tell(Dropped(self._pipeline_id, rendition_id, number))
+        self._tell(Dropped(self._pipeline_id, segment[0].rendition_id, segment[1]))
         return True
 
     async def _is_stopped_within(self, duration_ms: int) -> bool:

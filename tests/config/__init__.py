@@ -1,1 +1,4 @@
-"""One file per module of `config`, and each module is fully covered by its own: tables of values, keys, messages, remedies."""
+"""One file per module of `config`, and each module is fully covered by its own.
+
+Messages and remedies are asserted word by word: they are what an operator has at night.
+"""
