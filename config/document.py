@@ -141,7 +141,7 @@ class _Reader:
         self._values_count = 0
 
     def read(self, root: yaml.Node | None) -> Document:
-        if root is None or (isinstance(root, yaml.ScalarNode) and not root.value):
+        if root is None or root.tag == f"{_TAG}null":
             return self._document
         if not isinstance(root, yaml.MappingNode):
             self._complain((), root, "is not a section of keys", "write keys such as listen: and events:")

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from config.event import EventSettings
 from config.problems import Finding, Location
-from config.rules import at_most, duration, less_than, moment, seconds, unique_ids
+from config.rules import after, at_least, at_most, duration, less_than, moment, not_before, seconds, unique_ids
 from selection.model import Kind, Rendition, rendition_template
 
 # Carries one template at a time, to hear what selection has to say against it. Its id has no digit, so that
@@ -29,23 +29,23 @@ def _wait_findings(event: EventSettings) -> Iterator[Finding]:
     deadline = duration(("retry_deadline",), event.retry_deadline_ms)
     window = duration(("dvr_window",), event.dvr_window_ms)
     yield from at_most(deadline, window, "a segment would leave the window before it is given up")
-    yield from at_most(segment, window, "nothing could be requested between two segments")
+    yield from at_least(window, segment, "nothing could be requested between two segments")
     grace = duration(("selection", "grace"), event.selection.grace_ms)
     yield from less_than(grace, deadline, "a segment would be given up before a flawed copy is taken")
     prefer_wait = duration(("selection", "prefer_wait"), event.selection.prefer_wait_ms)
     yield from less_than(prefer_wait, segment, "the wait would outlast the segment")
     if event.hold_ahead_ms is not None:
         hold_ahead = duration(("hold_ahead",), event.hold_ahead_ms)
-        yield from at_most(segment, hold_ahead, "the next segment would be refused instead of held")
+        yield from at_least(hold_ahead, segment, "the next segment would be refused instead of held")
 
 
 def _span_findings(event: EventSettings) -> Iterator[Finding]:
     begin = moment(("epoch",), event.epoch_ms)
     if event.start_ms is not None:
         epoch, begin = begin, moment(("start",), event.start_ms)
-        yield from at_most(epoch, begin, "no segment begins before the epoch")
+        yield from not_before(begin, epoch, "no segment begins before the epoch")
     if event.end_ms is not None:
-        yield from less_than(begin, moment(("end",), event.end_ms), "the event would be over before it begins")
+        yield from after(moment(("end",), event.end_ms), begin, "the event would be over before it begins")
 
 
 class _Name(NamedTuple):

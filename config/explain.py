@@ -67,8 +67,11 @@ def unknown_key(key: str, known: Sequence[str]) -> Explanation:
 
 
 def likely_key(key: str, known: Sequence[str]) -> str | None:
-    """Return the known key that was probably meant, or None."""
-    return next(iter(get_close_matches(key.lower().replace("-", "_"), known, n=1)), None)
+    """Return the known key that was probably meant, or None. A unit at its end is not needed: `hold_ms`."""
+    spelled = key.lower().replace("-", "_")
+    if spelled.rpartition("_")[0] in known:
+        return spelled.rpartition("_")[0]
+    return next(iter(get_close_matches(spelled, known, n=1)), None)
 
 
 def _missing(value: Value) -> Explanation:

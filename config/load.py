@@ -75,24 +75,24 @@ class _Check:
         else:
             self._overrides[item.location] = item.source
 
-    def settings(self) -> Settings | None:
+    def settings(self, passes_left: int = PASSES_MAX) -> Settings | None:
         """Return the settings that the data makes, repaired where need be; None if they do not fit together."""
-        for _ in range(PASSES_MAX):
-            try:
-                return Settings.model_validate(self._tree)
-            except ValidationError as exc:
-                errors = [error for error in exc.errors(include_url=False) if not self._is_echo(error)]
-            cause = errors[0].get("ctx", {}).get("error")
-            if isinstance(cause, BrokenRules):
-                self._report_findings(cause.findings)
-                return None
-            for error in errors:
-                self._note_misspelling(error)
-            for error in errors:
-                self._report(error)
-            for error in errors:
-                self._repair(error)
-        raise AssertionError("stand-ins make settings")
+        assert passes_left, "stand-ins make settings"
+        try:
+            return Settings.model_validate(self._tree)
+        except ValidationError as exc:
+            errors = [error for error in exc.errors(include_url=False) if not self._is_echo(error)]
+        cause = errors[0].get("ctx", {}).get("error")
+        if isinstance(cause, BrokenRules):
+            self._report_findings(cause.findings)
+            return None
+        for error in errors:
+            self._note_misspelling(error)
+        for error in errors:
+            self._report(error)
+        for error in errors:
+            self._repair(error)
+        return self.settings(passes_left - 1)
 
     def _is_echo(self, error: ErrorDetails) -> bool:
         """Tell whether pydantic calls a list too short only because none of its entries was valid."""

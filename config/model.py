@@ -70,7 +70,7 @@ class Storage(Section):
         description="Directory of segments and journal, relative to where the server is started.",
     )
     ram_bytes: SizeBytes = Field(
-        1 * GIB, alias="ram", ge=1 * MIB, le=16 * TIB, description="Segments kept in memory, oldest use dropped first."
+        1 * GIB, alias="ram", ge=1 * MIB, le=16 * TIB, description="Segments kept in memory, oldest dropped first."
     )
     ssd_bytes: SizeBytes = Field(
         20 * GIB, alias="ssd", ge=1 * MIB, le=256 * TIB, description="Segments kept on disk, all events together."

@@ -42,8 +42,12 @@ def read_environment(environment: Mapping[str, str]) -> Iterator[Override | Prob
 def _variable_remedy(name: str, names: Sequence[str]) -> str:
     if name.startswith(f"{ENVIRONMENT_PREFIX}EVENTS"):
         return f"set events in the file, or with {FLAG} events[0].KEY=VALUE"
-    likely = get_close_matches(name, names, n=1)
-    return f"did you mean {likely[0]}?" if likely else "unset it; levels are joined by __, as in " + names[0]
+    # Without the prefix, which would make every name look like every other.
+    tails = [known.removeprefix(ENVIRONMENT_PREFIX) for known in names]
+    likely = get_close_matches(name.removeprefix(ENVIRONMENT_PREFIX), tails, n=1)
+    if likely:
+        return f"did you mean {ENVIRONMENT_PREFIX}{likely[0]}?"
+    return f"unset it; levels are joined by __, as in {names[0]}"
 
 
 def read_flags(flags: Sequence[str]) -> Iterator[Override | Problem]:
@@ -71,26 +75,27 @@ def apply_override(tree: dict[str, Any], override: Override) -> None:
         SettingError: The way leads through something that is no section, or past the end of a list.
     """
     place: Any = tree
-    for depth, part in enumerate(override.location):
-        way = override.location[:depth]
-        if isinstance(part, int):
-            _check_list(place, part, way)
-            if part == len(place):
-                place.append(None)
-        elif not isinstance(place, dict):
-            raise SettingError(f"{key_path(way)} is {shown(place)}, which has no keys", f"set {key_path(way)} itself")
-        if depth == len(override.location) - 1:
-            place[part] = override.value
-            return
+    *way, last = override.location
+    for depth, part in enumerate(way):
+        _make_room(place, part, override.location[:depth])
         present = place[part] if isinstance(part, int) else place.get(part)
         if present is None:
             present = place[part] = [] if isinstance(override.location[depth + 1], int) else {}
         place = present
+    _make_room(place, last, tuple(way))
+    place[last] = override.value
 
 
-def _check_list(place: object, index: int, way: Location) -> None:
+def _make_room(place: Any, part: str | int, way: Location) -> None:
+    """See to it that `part` can be set in `place`, which stands at `way`."""
+    if isinstance(part, str):
+        if not isinstance(place, dict):
+            raise SettingError(f"{key_path(way)} is {shown(place)}, which has no keys", f"set {key_path(way)} itself")
+        return
     if not isinstance(place, list):
         raise SettingError(f"{key_path(way)} is {shown(place)}, which has no entries", "write the key without []")
-    if index > len(place):
+    if part > len(place):
         count = f"{len(place)} " + ("entry" if len(place) == 1 else "entries")
         raise SettingError(f"{key_path(way)} has {count}, counted from 0", f"write [{len(place)}] to add one")
+    if part == len(place):
+        place.append(None)

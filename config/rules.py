@@ -42,24 +42,42 @@ def size(location: Location, size_bytes: int) -> Amount:
     return Amount(location, size_bytes, format_size(size_bytes))
 
 
-def at_most(smaller: Amount, larger: Amount, why: str) -> Iterator[Finding]:
-    """Yield a finding unless `smaller` is at most `larger`; `why` says what goes wrong otherwise."""
-    if smaller.value > larger.value:
-        yield _out_of_order(smaller, larger, why, ("at most", "at least"))
+def at_most(subject: Amount, bound: Amount, why: str) -> Iterator[Finding]:
+    """Yield a finding unless `subject` is at most `bound`; `why` says what goes wrong otherwise."""
+    if subject.value > bound.value:
+        yield _misfit(subject, bound, why, ("at most", "at least"))
 
 
-def less_than(smaller: Amount, larger: Amount, why: str) -> Iterator[Finding]:
-    """Yield a finding unless `smaller` is less than `larger`; `why` says what goes wrong otherwise."""
-    if smaller.value >= larger.value:
-        yield _out_of_order(smaller, larger, why, ("less than", "more than"))
+def less_than(subject: Amount, bound: Amount, why: str) -> Iterator[Finding]:
+    """Yield a finding unless `subject` is less than `bound`; `why` says what goes wrong otherwise."""
+    if subject.value >= bound.value:
+        yield _misfit(subject, bound, why, ("less than", "more than"))
 
 
-def _out_of_order(smaller: Amount, larger: Amount, why: str, bounds: tuple[str, str]) -> Finding:
-    small, large = key_path(smaller.location), key_path(larger.location)
+def at_least(subject: Amount, bound: Amount, why: str) -> Iterator[Finding]:
+    """Yield a finding unless `subject` is at least `bound`; `why` says what goes wrong otherwise."""
+    if subject.value < bound.value:
+        yield _misfit(subject, bound, why, ("at least", "at most"))
+
+
+def not_before(subject: Amount, bound: Amount, why: str) -> Iterator[Finding]:
+    """Yield a finding unless the moment `subject` is `bound` or later."""
+    if subject.value < bound.value:
+        yield _misfit(subject, bound, why, ("no earlier than", "no later than"))
+
+
+def after(subject: Amount, bound: Amount, why: str) -> Iterator[Finding]:
+    """Yield a finding unless the moment `subject` is later than `bound`."""
+    if subject.value <= bound.value:
+        yield _misfit(subject, bound, why, ("later than", "earlier than"))
+
+
+def _misfit(subject: Amount, bound: Amount, why: str, relations: tuple[str, str]) -> Finding:
+    key, other = key_path(subject.location), key_path(bound.location)
     return Finding(
-        (smaller.location, larger.location),
-        f"{small} is {smaller.text} and {large} is {larger.text}: {why}",
-        f"make {small} {bounds[0]} {larger.text}, or {large} {bounds[1]} {smaller.text}",
+        (subject.location, bound.location),
+        f"{key} is {subject.text} and {other} is {bound.text}: {why}",
+        f"make {key} {relations[0]} {bound.text}, or {other} {relations[1]} {subject.text}",
     )
 
 

@@ -123,9 +123,9 @@ class Origin:
     def _recover(self) -> None:
         """Fold the journal into the catalog; only then do metrics and waiting requests follow it."""
         self._root.mkdir(parents=True, exist_ok=True)
-        leftovers_count = self._files.open()
         self.journal.follow(self.catalog.apply)
-        replay = self.journal.open()
+        replay = self.journal.open()  # first: it is refused when another origin uses this folder
+        leftovers_count = self._files.open()
         self.journal.follow(self._wake)
         self.journal.follow(self.metrics.observe_entry)
         log.info(

@@ -43,6 +43,11 @@ def manifest_key(event_id: str, name: str, pipeline_id: str, digest: str) -> Bod
     return BodyKey(f"{event_id}/manifest/{digest_of(name.encode())}~{pipeline_id}~{digest}")
 
 
+def is_intact(key: BodyKey, body: bytes) -> bool:
+    """Tell whether `body` is what was stored behind `key`, which ends with its digest."""
+    return key.endswith(f"~{digest_of(body)}")
+
+
 def bucket_of(number: int) -> int:
     """Return the time bucket of a segment number."""
     return number // SEGMENTS_PER_BUCKET

@@ -11,6 +11,7 @@ import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -19,6 +20,7 @@ import aiofiles
 
 from storage.base import BodyKey
 from storage.errors import BodyMissing, StorageError, StorageFull
+from storage.folders import sync_folder
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _TEMPORARY: Final = ".tmp"
@@ -56,6 +58,8 @@ class FileBodies:
         """
         try:
             self._path.mkdir(parents=True, exist_ok=True)
+            if self._fsync:
+                sync_folder(self._path.parent)
             leftovers = list(self._path.rglob("*" + _TEMPORARY))
             for leftover in leftovers:
                 leftover.unlink()
@@ -77,7 +81,8 @@ class FileBodies:
             else:
                 await self._write_in_pieces(temporary, final, body)
         except StorageError:
-            await self._run("body-delete", lambda: temporary.unlink(missing_ok=True))
+            with suppress(StorageError):  # a folder that cannot be written may not let go of a file either
+                await self._run("body-delete", lambda: temporary.unlink(missing_ok=True))
             raise
 
     async def read(self, key: BodyKey) -> bytes:
@@ -112,8 +117,8 @@ class FileBodies:
             return
         folder.mkdir(parents=True, exist_ok=True)
         if self._fsync:
-            _sync_folder(folder.parent)
-            _sync_folder(folder.parent.parent)
+            sync_folder(folder.parent)
+            sync_folder(folder.parent.parent)
 
     def _settle(self, file: _HasDescriptor, temporary: Path, final: Path) -> None:
         """Give a written file its final name."""
@@ -121,7 +126,7 @@ class FileBodies:
             os.fsync(file.fileno())
         os.rename(temporary, final)
         if self._fsync:
-            _sync_folder(final.parent)
+            sync_folder(final.parent)
 
     async def _run(self, operation: str, work: Callable[[], Result]) -> Result:
         try:
@@ -135,15 +140,6 @@ def _write_all(file: FileIO, body: bytes) -> None:
     view = memoryview(body)
     while view:
         view = view[file.write(view) or 0 :]
-
-
-def _sync_folder(path: Path) -> None:
-    """Make a rename or a new folder in `path` survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _translate(operation: str, exc: OSError) -> StorageError:

@@ -12,6 +12,7 @@ from storage.records import Chosen, Entry, Manifest, ManifestPublished, Masked, 
 class _Slot:
     candidates: tuple[Candidate, ...] = ()
     choice: Choice | None = None
+    has_news: bool = False  # a copy came after the choice
 
 
 class MemoryCatalog:
@@ -30,8 +31,11 @@ class MemoryCatalog:
                 slot = self._slots.setdefault(key, _Slot())
                 others = [other for other in slot.candidates if other.pipeline_id != candidate.pipeline_id]
                 slot.candidates = (*others, candidate)
+                slot.has_news = True
             case Chosen(key, choice):
-                self._slots.setdefault(key, _Slot()).choice = choice
+                slot = self._slots.setdefault(key, _Slot())
+                slot.choice = choice
+                slot.has_news = False
             case Withdrawn(key):
                 self._slots.setdefault(key, _Slot()).choice = None
             case Masked(event_id, mask):
@@ -63,5 +67,5 @@ class MemoryCatalog:
         return tuple(self._manifests.get((event_id, name), {}).values())
 
     def undecided(self) -> Sequence[SegmentKey]:
-        """Return the segments that have candidates and no choice: what a restart must decide."""
-        return [key for key, slot in self._slots.items() if slot.choice is None and slot.candidates]
+        """Return what a restart must decide: the segments with copies and no choice, or with one that came after it."""
+        return [key for key, slot in self._slots.items() if slot.candidates and (slot.choice is None or slot.has_news)]

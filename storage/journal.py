@@ -9,14 +9,17 @@ counted; everything else is kept.
 
 import asyncio
 import errno
+import fcntl
 import os
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from selection.model import Moment
 from storage.base import Follower
 from storage.errors import StorageError, StorageFull
+from storage.folders import sync_folder
 from storage.records import Entry, Record, decode, encode
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -56,30 +59,47 @@ class FileJournal:
         self._last = Moment(0, 0)
         self._written_bytes = 0
         self._synced_bytes = 0
+        self._has_half_line = False
         self._flush: asyncio.Task[None] | None = None
 
     def open(self) -> Replay:
         """Open for appending after telling the followers everything that is recorded; blocks.
 
         Raises:
-            StorageError: The file cannot be read or written.
+            StorageError: The file cannot be read or written, or another origin has it open: two writers would
+                give the same place in the journal to different records.
         """
         try:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             replay, whole_bytes = self._replay()
             if replay.torn_bytes:
                 os.ftruncate(self._descriptor, whole_bytes)
+            if self._fsync:
+                os.fsync(self._descriptor)  # the last run may have been killed before it did
+                sync_folder(self._path.parent)
+        except BlockingIOError as exc:
+            raise StorageError("journal-open", "another origin uses it") from exc
         except OSError as exc:
             raise StorageError("journal-open", exc.strerror or str(exc)) from exc
         self._written_bytes = self._synced_bytes = whole_bytes
         return replay
 
     def close(self) -> None:
-        """Flush and close; nothing may be appended afterwards."""
-        if self._descriptor >= 0:
-            os.fsync(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Flush and close; nothing may be appended afterwards.
+
+        Raises:
+            StorageError: The flush failed; the file is closed all the same.
+        """
+        if self._descriptor < 0:
+            return
+        descriptor, self._descriptor = self._descriptor, -1
+        try:
+            os.fsync(descriptor)
+        except OSError as exc:
+            raise StorageError("journal-close", exc.strerror or str(exc)) from exc
+        finally:
+            os.close(descriptor)
 
     def next_moment(self, now_ms: int) -> Moment:
         """Return the moment the next record will have: `now_ms`, or the last record's if the clock went back."""
@@ -126,15 +146,24 @@ class FileJournal:
 
     def _write(self, line: bytes) -> None:
         try:
+            self._take_half_line_back()
+            self._has_half_line = True
             written = os.write(self._descriptor, line)
             if written < len(line):
                 raise OSError(errno.ENOSPC, f"wrote {written} of {len(line)} bytes")
         except OSError as exc:
-            # Take half a line back, or the next record would be glued to it and lost with it.
-            os.ftruncate(self._descriptor, self._written_bytes)
+            with suppress(OSError):  # then it is tried again before the next record
+                self._take_half_line_back()
             fault = StorageFull if exc.errno in _FULL else StorageError
             raise fault("journal-append", exc.strerror or str(exc)) from exc
+        self._has_half_line = False
         self._written_bytes += len(line)
+
+    def _take_half_line_back(self) -> None:
+        """Cut off what a failed write left, or the next record would be glued to it and lost with it."""
+        if self._has_half_line:
+            os.ftruncate(self._descriptor, self._written_bytes)
+            self._has_half_line = False
 
     def _replay(self) -> tuple[Replay, int]:
         entries_count = damaged_count = whole_bytes = torn_bytes = 0

@@ -6,7 +6,8 @@ However many readers miss the same body together, the lower tier is asked once a
 import asyncio
 from collections.abc import Callable
 
-from storage.base import Bodies, BodyKey
+from storage.base import Bodies, BodyKey, is_intact
+from storage.errors import StorageError
 from storage.ram import RamTier
 
 Observer = Callable[[str], None]
@@ -61,6 +62,8 @@ class TieredBodies:
     async def _read_below(self, key: BodyKey) -> bytes:
         try:
             body = await self._lower.read(key)
+            if not await asyncio.to_thread(is_intact, key, body):
+                raise StorageError("body-read", "the bytes are not those that were stored")
             self._ram.put(key, body)
             return body
         finally:

@@ -27,7 +27,7 @@ from origin.demo.reports import (
 )
 
 ROWS_KEPT: Final = 100
-_UNDECIDED: Final = "·"
+_UNDECIDED: Final = "."
 
 
 class Mood(StrEnum):
@@ -49,13 +49,19 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row as it is shown. `copies` is by pipeline: when its last copy came, relative to due."""
+    """One row as it is shown.
+
+    Args:
+        copies: By pipeline: when its last copy came, relative to due.
+        rule: By which rule the choice was made. losses: why the others lost, to be put behind it.
+    """
 
     number: int
     media_time: str
     copies: dict[str, Cell]
     chosen: Cell
-    why: str
+    rule: str
+    losses: str
     decision: str
     delivered: Cell
     is_settled: bool
@@ -84,7 +90,8 @@ class Row:
             media_time=clock_text(media.start_ms(self.number)),
             copies={each: self._copy(each, now_ms) for each in media.PIPELINE_IDS},
             chosen=self._chosen(),
-            why=self._why(),
+            rule="/".join(dict.fromkeys(choice.rule for choice in self._choices())),
+            losses=self._losses(),
             decision=f"{max(choice.decision_ms for choice in self.choices.values())} ms" if self.choices else "",
             delivered=self._delivered(now_ms),
             is_settled=self.is_settled,
@@ -105,24 +112,25 @@ class Row:
         text = chosen[0] if len(set(chosen)) == 1 else " ".join(chosen)
         return Cell(text, Mood.PENDING if _UNDECIDED in chosen else Mood.GOOD)
 
-    def _why(self) -> str:
-        choices = [self.choices[each] for each in RENDITION_IDS if each in self.choices]
-        rules = "/".join(dict.fromkeys(choice.rule for choice in choices))
+    def _choices(self) -> list[Chosen]:
+        return [self.choices[each] for each in RENDITION_IDS if each in self.choices]
+
+    def _losses(self) -> str:
         losses: dict[str, dict[str, None]] = {}
-        for choice in choices:
+        for choice in self._choices():
             for pipeline_id, loss in choice.losses.items():
                 losses.setdefault(pipeline_id, {})[loss] = None
-        return ", ".join([rules, *(f"{pipeline_id}: {'/'.join(losses[pipeline_id])}" for pipeline_id in sorted(losses))])
+        return "".join(f", {pipeline_id}: {'/'.join(losses[pipeline_id])}" for pipeline_id in sorted(losses))
 
     def _delivered(self, now_ms: int) -> Cell:
         waiting = len(self.requested) - len(self.answers)
         counts = Counter(str(answer.status or "no answer") for answer in self.answers.values())
-        statuses = ", ".join(f"{status} ×{count}" for status, count in counts.items())
+        statuses = ", ".join(f"{status} x{count}" for status, count in counts.items())
         if any(isinstance(answer, Missed) or not answer.intact for answer in self.answers.values()):
             return Cell(statuses if counts.keys() != {"200"} else "damaged", Mood.BAD)
         if waiting or not self.requested:
             waited_ms = now_ms - media.end_ms(self.number)
-            text = f"waiting ×{waiting}, {waited_ms / 1000:.1f} s" if waiting else ""
+            text = f"waiting x{waiting}, {waited_ms / 1000:.1f} s" if waiting else ""
             return Cell(text, Mood.PENDING)
         answers = [answer for answer in self.answers.values() if isinstance(answer, Delivered)]
         word = "held" if any(answer.held for answer in answers) else "in"
@@ -155,7 +163,7 @@ class Board:
                 self._row(number).choices[report.rendition] = report
             case Requested(number=int(number)):
                 self._row(number).requested.add(report.rendition)
-            case (Delivered() | Missed()) if report.number is not None:
+            case Delivered() | Missed() if report.number is not None:
                 self._row(report.number).answers[report.rendition] = report
             case Killed():
                 self.states[report.pipeline] = Cell(f"ffmpeg {report.pid} killed", Mood.BAD)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Final
 
+from config.units import format_timestamp
 from origin.demo import media
 from origin.demo.media import TRACKS, Track
 
@@ -38,6 +39,7 @@ events:
     # Epoch-locked: segment n begins n * 1.92 s after the epoch, whoever cuts it. 1.92 s are 48 video frames
     # at 25/s and 90 AAC frames at 48 kHz.
     epoch: 1970-01-01T00:00:00Z
+    start: {start}    # nothing before it exists; before this, the packagers were silent
     segment_duration: {segment_ms}ms
     publish_delay: {publish_delay_ms}ms        # a segment is due this long after its media has ended
     retry_deadline: {retry_deadline_ms}ms       # and is given up this long after that, if nobody published it
@@ -49,14 +51,16 @@ events:
     # The names are those of ffmpeg's DASH muxer, which numbers its renditions and names segments by time.
     renditions:
 """
+_PIPELINES_KEY = "    pipelines:                   # in selection order: of equal copies a's is taken\n"
 
 
-def configuration_text(folder: Path) -> str:
-    """Return the file for a demo that keeps its data in `folder` (an absolute path)."""
+def configuration_text(folder: Path, start_ms: int) -> str:
+    """Return the file for a demo that keeps its data in `folder` (an absolute path) and begins at `start_ms`."""
     head = _HEAD.format(
         path=folder / FILE_NAME,
         data=json.dumps(str(folder / "data")),  # a JSON text is YAML whatever the folder is called
         event=media.EVENT_ID,
+        start=format_timestamp(start_ms),
         segment_ms=media.SEGMENT_MS,
         publish_delay_ms=media.PUBLISH_DELAY_MS,
         retry_deadline_ms=media.RETRY_DEADLINE_MS,
@@ -65,7 +69,16 @@ def configuration_text(folder: Path) -> str:
     pipelines = "".join(
         f"      - {{id: {pipeline_id}, region: {media.REGIONS[pipeline_id]}}}\n" for pipeline_id in media.PIPELINE_IDS
     )
-    return f"{head}{renditions}    pipelines:                   # in selection order: of equal copies a's is taken\n{pipelines}"
+    return f"{head}{renditions}{_PIPELINES_KEY}{pipelines}"
+
+
+def is_ours(text: str, folder: Path) -> bool:
+    """Tell whether a file was written by a demo in `folder` and not edited since; each demo has its own start."""
+    return _without_start(text) == _without_start(configuration_text(folder, start_ms=0))
+
+
+def _without_start(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith("    start: ")]
 
 
 def _rendition(track: Track) -> str:

@@ -93,8 +93,7 @@ def _graph(pipeline_id: str, begin_s: str, *, with_text: bool, paced: bool) -> s
     large, small = TRACKS[0], TRACKS[1]
     cb, cr = _HUES[pipeline_id]
     gradient = (
-        "geq=lum='110+70*sin(2*PI*(X/W+Y/H/2-T/4))'"
-        f":cb='{cb}+30*sin(2*PI*(Y/H+T/7))':cr='{cr}+30*sin(2*PI*(X/W-T/5))'"
+        f"geq=lum='110+70*sin(2*PI*(X/W+Y/H/2-T/4))':cb='{cb}+30*sin(2*PI*(Y/H+T/7))':cr='{cr}+30*sin(2*PI*(X/W-T/5))'"
     )
     video = [
         *(["realtime"] if paced else []),

@@ -64,7 +64,11 @@ class DemoOptions:
         ('kill a@20', 'drop b:30%', 'late b:800ms')
         """
         kills = [f"kill {pipeline_id}@{seconds(at_ms)}" for pipeline_id, at_ms in self.kills_ms.items()]
-        drops = [f"drop {pipeline_id}:{fault.drop_percent}%" for pipeline_id, fault in self.faults.items() if fault.drop_percent]
+        drops = [
+            f"drop {pipeline_id}:{fault.drop_percent}%"
+            for pipeline_id, fault in self.faults.items()
+            if fault.drop_percent
+        ]
         lates = [f"late {pipeline_id}:{fault.late_ms}ms" for pipeline_id, fault in self.faults.items() if fault.late_ms]
         return (*kills, *drops, *lates)
 
@@ -84,7 +88,9 @@ def parse_seconds_ms(text: str) -> int:
     if run_ms is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds; write it like 20 or 7.5")
     if not SECONDS_MIN * 1000 <= run_ms <= SECONDS_MAX * 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is out of bounds; write a number from {SECONDS_MIN} to {SECONDS_MAX}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is out of bounds; write a number from {SECONDS_MIN} to {SECONDS_MAX}"
+        )
     return run_ms
 
 
@@ -93,7 +99,9 @@ def parse_kill(text: str) -> tuple[str, int]:
     pipeline_id, after = _split(text, "@", "a@20")
     after_ms = _seconds_ms(after)
     if after_ms is None or after_ms > SECONDS_MAX * 1000:
-        raise argparse.ArgumentTypeError(f"{text!r}: {after!r} is not a number of seconds; write it like {pipeline_id}@20")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: {after!r} is not a number of seconds; write it like {pipeline_id}@20"
+        )
     return pipeline_id, after_ms
 
 
@@ -102,7 +110,9 @@ def parse_drop(text: str) -> tuple[str, int]:
     pipeline_id, share = _split(text, ":", "a:30%")
     digits = share.removesuffix("%")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 3 and int(digits) <= 100):
-        raise argparse.ArgumentTypeError(f"{text!r}: {share!r} is not a share; write 0% to 100%, such as {pipeline_id}:30%")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: {share!r} is not a share; write 0% to 100%, such as {pipeline_id}:30%"
+        )
     if digits == share:
         raise argparse.ArgumentTypeError(f"{text!r} has no unit; write {pipeline_id}:{share}%")
     return pipeline_id, int(digits)
@@ -111,6 +121,8 @@ def parse_drop(text: str) -> tuple[str, int]:
 def parse_late(text: str) -> tuple[str, int]:
     """Return `b:800ms` as pipeline and ms. Raises ArgumentTypeError with a remedy."""
     pipeline_id, duration = _split(text, ":", "b:800ms")
+    if duration.isascii() and duration.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} has no unit; write {pipeline_id}:{duration}ms")
     try:
         late_ms = parse_duration_ms(duration)
     except SettingError as exc:
@@ -156,7 +168,9 @@ def _split(text: str, separator: str, example: str) -> tuple[str, str]:
     if not found or not value:
         raise argparse.ArgumentTypeError(f"{text!r} is not PIPELINE{separator}VALUE; write it like {example}")
     if pipeline_id not in PIPELINE_IDS:
-        raise argparse.ArgumentTypeError(f"{text!r}: there is no pipeline {pipeline_id!r}; write {_ONE_OF}, such as {example}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: there is no pipeline {pipeline_id!r}; write {_ONE_OF}, such as {example}"
+        )
     return pipeline_id, value
 
 
@@ -167,5 +181,3 @@ def _seconds_ms(text: str) -> int | None:
     except InvalidOperation:
         return None
     return int(value * 1000) if value.is_finite() and 0 <= value <= 10 * SECONDS_MAX else None
-
-

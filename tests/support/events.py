@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from selection.decide import Situation
+from selection.decide import Choose, Decision, Situation
 from selection.model import (
     Candidate,
     Choice,
@@ -18,6 +18,7 @@ from selection.model import (
     Mask,
     Pipeline,
     Rendition,
+    Rule,
     ScoreMode,
     SegmentKey,
     SelectionPolicy,
@@ -29,6 +30,9 @@ EVENT_ID = "derby"
 RENDITION_ID = "v720"
 MEDIA = "$RepresentationID$/$Number$.m4s"
 INIT = "$RepresentationID$/init.mp4"
+
+# A choice told in short: its pipeline, its rule, and when it was made, in ms.
+Chosen = tuple[str, Rule, int]
 
 
 def make_rendition(
@@ -155,3 +159,36 @@ def make_situation(
         return punctual if history is None else history.get(other_number, ())
 
     return Situation(event, make_key(number), in_journal(candidates), neighbours, masks, current)
+
+
+def copies(text: str) -> list[Candidate]:
+    """Return candidates from a line such as `b 22000, a 22050 short:120 slate, c 22060 score=51`.
+
+    Each is a pipeline, the ms of its record, then defects (with `missing_ms` behind a colon) and the score.
+
+    >>> [copy.published_ms for copy in copies("b 22000, a 22050 short")]
+    [22000, 22050]
+    >>> copies("")
+    []
+    """
+    return [_copy(part.split()) for part in text.split(",") if part]
+
+
+def _copy(words: Sequence[str]) -> Candidate:
+    pipeline_id, published_ms, *facts = words
+    scores = [int(fact.removeprefix("score=")) for fact in facts if fact.startswith("score=")]
+    defects = [_defect(fact) for fact in facts if not fact.startswith("score=")]
+    return candidate(pipeline_id, int(published_ms), *defects, score=scores[0] if scores else None)
+
+
+def _defect(fact: str) -> Defect:
+    name, colon, missing_ms = fact.partition(":")
+    return make_defect(name, missing_ms=int(missing_ms)) if colon else make_defect(name)
+
+
+def told(decision: Decision) -> Chosen | Decision:
+    """Return a choice in short, anything else as it is."""
+    if isinstance(decision, Choose):
+        choice = decision.choice
+        return (choice.candidate.pipeline_id, choice.rule, choice.decided_ms)
+    return decision
