@@ -8,7 +8,7 @@ recording their answer nothing else can happen.
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Final, assert_never
 
 from origin.clock import Clock, Timer
 from origin.logs import fields
@@ -57,6 +57,14 @@ class Decider:
         if event is None or all(rendition.id != key.rendition_id for rendition in event.renditions):
             return  # a journal of an older configuration
         self._cancel(key)
+        while self._consider_once(event, key):
+            pass
+
+    def _consider_once(self, event: Event, key: SegmentKey) -> bool:
+        """Ask once; returns whether something was recorded, so that it is worth asking again.
+
+        It comes to rest: each further choice is less flawed than the one before.
+        """
         # Never behind what is recorded, or a wall clock that went back would make a copy wait for its own moment.
         now_ms = self._journal.next_moment(self._clock.now_ms()).ms
         situation = Situation(
@@ -69,12 +77,15 @@ class Decider:
         )
         match decide(situation, now_ms):
             case Choose(choice):
-                self._record(key, Chosen(key, choice), now_ms)
+                return self._record(key, Chosen(key, choice), now_ms)
             case Withdraw():
-                self._record(key, Withdrawn(key), now_ms)
+                return self._record(key, Withdrawn(key), now_ms)
             case Wait(until_ms):
                 if until_ms is not None:
                     self._call_again(key, until_ms)
+                return False
+            case decision:
+                assert_never(decision)
 
     def stop(self) -> None:
         """Cancel every timer; what is undecided is considered again at the next start."""
@@ -82,13 +93,15 @@ class Decider:
             timer.cancel()
         self._timers.clear()
 
-    def _record(self, key: SegmentKey, record: Record, now_ms: int) -> None:
+    def _record(self, key: SegmentKey, record: Record, now_ms: int) -> bool:
         try:
             self._journal.append(record, self._journal.next_moment(now_ms))
+            return True
         except StorageError as exc:
             log.error("choice not recorded, trying again", extra=fields(key=key, error=str(exc), retry_ms=RETRY_MS))
             self._on_fault(exc)
             self._call_again(key, now_ms + RETRY_MS)
+            return False
 
     def _call_again(self, key: SegmentKey, at_ms: int) -> None:
         self._timers[key] = self._clock.call_at(at_ms, partial(self._on_timer, key))

@@ -84,13 +84,12 @@ def decide(situation: Situation, now_ms: int) -> Decision:
     usable = sorted(_usable(situation), key=lambda candidate: candidate.moment)
     if not usable:
         return Wait(None)
-    triggers = _triggers(situation, usable, now_ms)
-    for moment in triggers:
+    for moment in _triggers(situation, usable):
         if moment.ms > now_ms:
             return Wait(moment.ms)
-        choice = _choice_at(situation, usable, moment)
-        if choice is not None:
-            return Choose(choice)
+        decision = _choice_at(situation, usable, moment)
+        if decision is not None:
+            return decision
     return Wait(None)
 
 
@@ -107,11 +106,11 @@ def is_masked(situation: Situation, pipeline_id: str) -> bool:
     return any(mask.covers(situation.key, pipeline_id) for mask in situation.masks)
 
 
-def _triggers(situation: Situation, usable: Sequence[Candidate], now_ms: int) -> list[Moment]:
+def _triggers(situation: Situation, usable: Sequence[Candidate]) -> list[Moment]:
     """Return every moment at which a choice may become possible, oldest first.
 
-    Between two of them nothing changes that could allow one: copies arrive, waits end, and a pipeline goes
-    down only when one more segment becomes due.
+    Between two of them nothing changes that could allow one: copies arrive (a corrupt one, too, ends the wait
+    for its pipeline), waits end, and a pipeline goes down only when one more segment becomes due.
     """
     policy = situation.event.policy
     timers = [_due_ms(situation, usable[0]) + policy.grace_ms]
@@ -124,7 +123,7 @@ def _triggers(situation: Situation, usable: Sequence[Candidate], now_ms: int) ->
     while (boundary_ms := due_ms(situation.event, number)) <= horizon_ms:
         timers.append(boundary_ms)
         number += 1
-    moments = [candidate.moment for candidate in usable]
+    moments = [candidate.moment for candidate in situation.candidates if candidate.moment >= usable[0].moment]
     moments += [Moment.timer(ms) for ms in timers if ms >= first_ms]
     return sorted(moments)
 
@@ -135,7 +134,7 @@ def _due_ms(situation: Situation, first: Candidate) -> int:
     return first.published_ms if number is None else due_ms(situation.event, number)
 
 
-def _choice_at(situation: Situation, usable: Sequence[Candidate], moment: Moment) -> Choice | None:
+def _choice_at(situation: Situation, usable: Sequence[Candidate], moment: Moment) -> Choose | None:
     """Return the choice the rules allow at `moment`, knowing only what had happened by then."""
     event, policy = situation.event, situation.event.policy
     present = [candidate for candidate in usable if candidate.moment <= moment]
@@ -155,7 +154,7 @@ def _choice_at(situation: Situation, usable: Sequence[Candidate], moment: Moment
         rule = Rule.GRACE_OVER
     else:
         return None
-    return Choice(best, rule, moment.ms, _losses(situation, best, moment))
+    return _choose(situation, best, rule, moment)
 
 
 def _may_still_send(situation: Situation, pipeline_id: str, moment: Moment) -> bool:
@@ -208,20 +207,22 @@ def _loss_in_rank(lost: RankKey, chosen: RankKey) -> Loss:
 def _reconsider(situation: Situation, current: Choice, now_ms: int) -> Decision:
     """Return whether a choice in force stays: only a mask, a renewal or a less flawed copy moves it."""
     event, chosen = situation.event, current.candidate
-    usable = _usable(situation)
-    best = min(usable, key=lambda candidate: rank_key(event, candidate), default=None)
+    usable = sorted(_usable(situation), key=lambda candidate: candidate.moment)
     if is_masked(situation, chosen.pipeline_id):
-        if best is None:
+        if not usable:
             return Withdraw()
-        return _decided_anew(situation, best, Rule.MASK, now_ms)
+        best = min(usable, key=lambda candidate: rank_key(event, candidate))
+        return _choose(situation, best, Rule.MASK, Moment(now_ms, usable[-1].sequence))
     renewed = next((copy for copy in usable if copy.pipeline_id == chosen.pipeline_id), None)
     if renewed is not None and renewed.digest != chosen.digest:
-        return _decided_anew(situation, renewed, Rule.RENEWED, renewed.published_ms)
-    if best is not None and rank_key(event, best).flaws < rank_key(event, chosen).flaws:
-        return _decided_anew(situation, best, Rule.UPGRADE, best.published_ms)
+        return _choose(situation, renewed, Rule.RENEWED, renewed.moment)
+    # The first that was better, not the best by now: how late the rules are asked must not matter.
+    flaws = rank_key(event, chosen).flaws
+    better = next((copy for copy in usable if rank_key(event, copy).flaws < flaws), None)
+    if better is not None:
+        return _choose(situation, better, Rule.UPGRADE, better.moment)
     return Wait(None)
 
 
-def _decided_anew(situation: Situation, chosen: Candidate, rule: Rule, decided_ms: int) -> Choose:
-    known = max(Moment.timer(decided_ms), *(candidate.moment for candidate in situation.candidates))
-    return Choose(Choice(chosen, rule, decided_ms, _losses(situation, chosen, known)))
+def _choose(situation: Situation, chosen: Candidate, rule: Rule, moment: Moment) -> Choose:
+    return Choose(Choice(chosen, rule, moment.ms, _losses(situation, chosen, moment)))

@@ -26,13 +26,14 @@ SEVERITY_OTHER: Final = 1
 
 
 class RankKey(NamedTuple):
-    """Sorts candidates, best first. The last term is unique within a segment, so the order is total."""
+    """Sorts candidates, best first. The last terms are unique within a segment, so the order is total."""
 
     worst_severity: int
     defects_count: int
     missing_ms: int
     lost_score: int
     pipeline_index: int
+    pipeline_id: str
 
     @property
     def flaws(self) -> tuple[int, int, int]:
@@ -63,12 +64,13 @@ def rank_key(event: Event, candidate: Candidate) -> RankKey:
         missing_ms=sum(int(value) for value in missing if isinstance(value, int | float)),
         lost_score=SCORE_MAX - (candidate.score or 0) if event.policy.score is ScoreMode.RANK else 0,
         pipeline_index=pipeline_index(event, candidate.pipeline_id),
+        pipeline_id=candidate.pipeline_id,
     )
 
 
 def best_possible_key(event: Event, pipeline_id: str) -> RankKey:
     """Return the best place a copy of `pipeline_id` that has not come yet could take."""
-    return RankKey(0, 0, 0, 0, pipeline_index(event, pipeline_id))
+    return RankKey(0, 0, 0, 0, pipeline_index(event, pipeline_id), pipeline_id)
 
 
 def pipeline_index(event: Event, pipeline_id: str) -> int:

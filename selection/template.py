@@ -101,10 +101,9 @@ class Template:
         if not long.prefix.startswith(short.prefix):
             return False
         between = long.prefix[len(short.prefix) :]
-        literal = between.lstrip("0123456789")
-        if literal == between:
-            return False
-        return re.fullmatch(re.escape(literal) + "[0-9]+" + re.escape(long.suffix), short.suffix) is not None
+        digits = between[: len(between) - len(between.lstrip("0123456789"))]
+        name = short.prefix + digits + short.suffix  # the only name both could make
+        return short.parse(name) is not None and long.parse(name) is not None
 
 
 def compile_template(text: str, representation_id: str) -> Template:

@@ -44,7 +44,7 @@ async def probe(ffmpeg: Path) -> bool:
         return False
     raise CannotStart(
         f"{ffmpeg} cannot encode (status {status}); it takes an ffmpeg 5 or newer with libx264 and aac, such as the"
-        f" one of imageio-ffmpeg.{said(stderr)}"
+        f" one of imageio-ffmpeg.{_said(stderr)}"
     )
 
 
@@ -81,8 +81,7 @@ async def _spawn(ffmpeg: Path, arguments: Sequence[str]) -> asyncio.subprocess.P
         raise CannotStart(f"{ffmpeg} cannot be run: {exc.strerror or exc}. Name an ffmpeg with --ffmpeg.") from exc
 
 
-def said(stderr: str) -> str:
-    """Return what ffmpeg said, to be put behind a sentence."""
+def _said(stderr: str) -> str:
     return f" It said:\n{stderr}" if stderr else " It said nothing."
 
 

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from origin.demo.encoder import packager_arguments
 from origin.demo.journal import JournalReports
 from origin.demo.lines import Show
 from origin.demo.options import DemoOptions
-from origin.demo.packager import CannotStart, Packager, probe, said
+from origin.demo.packager import CannotStart, Packager, probe
 from origin.demo.reader import Reader
 from origin.demo.relay import Relay
 from origin.demo.reports import PackagerEnded, Report, Started, Stopping, Summary
@@ -64,8 +64,10 @@ class Stage:
         try:
             async with AsyncExitStack() as stack:
                 await self._perform(stack)
-        except (CannotStart, ConfigError, StorageError, OSError) as exc:
+        except (CannotStart, ConfigError) as exc:
             self._stop.fail(str(exc))
+        except (StorageError, OSError) as exc:
+            self._stop.fail(f"The demo cannot run: {exc}.")
         summary = self._tally.summary(self._stop.failure)
         self._tell(summary)
         return summary
@@ -76,7 +78,7 @@ class Stage:
         if isinstance(report, PackagerEnded) and not self._tally.published.get(report.pipeline):
             self._stop.fail(
                 f"Packager {report.pipeline} could not start: ffmpeg ended with status {report.status}"
-                f" before its first segment.{said(report.stderr)}"
+                " before its first segment."
             )
 
     async def _perform(self, stack: AsyncExitStack) -> None:
@@ -102,9 +104,8 @@ class Stage:
             )
             for pipeline_id, push_url in push_urls.items()
         }
-        for packager in packagers.values():
-            stack.push_async_callback(packager.stop)
-        await asyncio.gather(*(packager.start() for packager in packagers.values()))
+        stack.push_async_callback(_stop_all, packagers.values())
+        await _start_all(packagers.values())
         self._tell(
             Started(
                 publish=_url(origin.publish_address),
@@ -175,6 +176,18 @@ class Stage:
                 url = await relay.start()
             push_urls[pipeline_id] = f"{url}/{media.EVENT_ID}/{pipeline_id}/"
         return push_urls
+
+
+async def _start_all(packagers: Iterable[Packager]) -> None:
+    """Start them together. When one cannot, the others have started all the same, so that `stop` finds them."""
+    outcomes = await asyncio.gather(*(packager.start() for packager in packagers), return_exceptions=True)
+    for outcome in outcomes:
+        if outcome is not None:
+            raise outcome
+
+
+async def _stop_all(packagers: Iterable[Packager]) -> None:
+    await asyncio.gather(*(packager.stop() for packager in packagers))
 
 
 @contextmanager

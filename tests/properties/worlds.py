@@ -18,7 +18,8 @@ from selection.model import Candidate, Choice, Event, Mask, Rule, ScoreMode
 from tests.properties.strategies import exact_end_ms, numbers_of_event
 from tests.support.events import candidate, make_event, make_key
 
-END_MS: Final = 100
+# No copy of a world is published later, and no wait for one begins later.
+END_MS: Final = 150
 # Later than any copy, wait or due segment of a world can be.
 LONG_AFTER_MS: Final = 10_000
 DEFECTS: Final = {"corrupt": 8, "slate": 5, "short": 2, "other": 1}
@@ -59,10 +60,10 @@ def small_events(draw: st.DrawFn) -> Event:
         epoch_ms=draw(st.integers(-3, 3)),
         duration=duration_ms / 1000,
         start_number=draw(st.integers(0, 2)),
-        pipelines=["a", "b", "c", "d"][: draw(st.integers(1, 4))],
+        pipelines=["a", "b", "c", "d"][: draw(st.sampled_from([3, 2, 4, 1]))],
         publish_delay_ms=draw(st.integers(0, 4)),
-        start_ms=draw(st.none() | st.integers(3, 30)),
-        end_ms=draw(st.none() | st.integers(35, 60)),
+        start_ms=draw(st.none() | st.integers(3, 20)),
+        end_ms=draw(st.none() | st.integers(30, 60)),
         prefer_wait_ms=draw(st.integers(0, 20)),
         grace_ms=draw(st.integers(0, 20)),
         score=draw(st.sampled_from(ScoreMode)),
@@ -71,28 +72,34 @@ def small_events(draw: st.DrawFn) -> Event:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """Worlds around one segment: its copies, and those of the segments before and after it."""
+    """Worlds around one segment: its copies, and those of the segments before and after it, each about when it is due."""
     event = draw(small_events())
     middle = event.first_number + draw(st.integers(0, 4))
     number = draw(st.sampled_from([middle, middle, middle, None]))
-    around = [number, *range(event.first_number, middle + 3)]
     pipeline_ids = [*(pipeline.id for pipeline in event.pipelines), "z"]
-    places = st.tuples(st.sampled_from(around), st.sampled_from(pipeline_ids))
-    times = st.integers(0, END_MS) if draw(st.booleans()) else st.integers(20, 50)
-    facts = st.tuples(
-        times,
-        st.sampled_from([(), (), (), ("short",), ("slate",), ("short", "other"), ("corrupt",)]),
-        st.none() | st.sampled_from([0, 50, 100]),
-    )
-    drawn = draw(st.dictionaries(places, facts, max_size=14))
-    drawn |= {(number, pipeline_id): draw(facts) for pipeline_id in pipeline_ids if draw(st.booleans())}
-    by_time = sorted(drawn.items(), key=lambda item: item[1][0])
+    drawn = {
+        (its_number, pipeline_id): draw(_facts(int(due_ms(event, middle if its_number is None else its_number))))
+        for its_number in {number, *range(middle - 3, middle + 3)}
+        for pipeline_id in pipeline_ids
+        if draw(st.integers(0, 7)) < (6 if its_number == number else 3)
+    }
+    by_time = sorted(draw(st.permutations(list(drawn.items()))), key=lambda item: item[1][0])
     copies = tuple(
         (its_number, candidate(pipeline_id, ms, *defects, sequence=sequence, score=score))
         for sequence, ((its_number, pipeline_id), (ms, defects, score)) in enumerate(by_time, start=1)
     )
-    masked = [pipeline_id for pipeline_id in pipeline_ids if draw(st.integers(0, 9)) == 0]
+    masked = [pipeline_id for pipeline_id in pipeline_ids if draw(st.integers(0, 9)) == 9]
     return World(event, number, copies, tuple(masked))
+
+
+def _facts(due_ms: int) -> st.SearchStrategy[tuple[int, tuple[str, ...], int | None]]:
+    defects = st.sampled_from([(), (), (), ("short",), ("slate",), ("short", "other"), ("corrupt",)])
+    return st.tuples(st.integers(due_ms - 12, due_ms + 20), defects, st.sampled_from([None, 0, 50, 100]))
+
+
+def due_ms(event: Event, number: int) -> Fraction:
+    """Return when a segment is due, exactly."""
+    return exact_end_ms(event, number) + event.publish_delay_ms
 
 
 @dataclass(frozen=True)
@@ -107,11 +114,14 @@ class Step:
 def referee(world: World) -> list[Step]:
     """Return every choice of the segment, first to last: the first one, then its upgrades."""
     steps: list[Step] = []
-    for now_ms in range(-1, END_MS + 200):
+    due = [(number, due_ms(world.event, number)) for number in numbers_of_event(world.event, below=60)]
+    times = [copy.published_ms for _, copy in world.copies]
+    # The last copy may come long before its segment is due; no wait is longer than 20 ms.
+    for now_ms in range(min(times, default=0), max(times, default=0) + 100):
         before = [pair for pair in world.copies if pair[1].published_ms < now_ms]
         within = [pair for pair in world.copies if pair[1].published_ms == now_ms]
         for count in range(len(within) + 1):  # a timer of this ms, then each copy recorded in it
-            seen = _Seen(world, [*before, *within[:count]], now_ms)
+            seen = _Seen(world, due, [*before, *within[:count]], now_ms)
             if not steps:
                 steps += seen.first_choice()
             elif count and seen.is_upgrade(within[count - 1], steps[-1].copy):
@@ -124,6 +134,7 @@ class _Seen:
     """What had happened at one instant."""
 
     world: World
+    due: list[tuple[int, Fraction]]
     copies: list[tuple[int | None, Candidate]]
     now_ms: int
 
@@ -162,20 +173,14 @@ class _Seen:
         if self.world.number is None:
             return Fraction(min(copy.published_ms for copy in usable))
         # Whole ms: a segment is due in the first ms that begins after its media has ended.
-        exact_ms = exact_end_ms(self.world.event, self.world.number) + self.world.event.publish_delay_ms
-        return Fraction(-(-exact_ms // 1))
+        return Fraction(-(-due_ms(self.world.event, self.world.number) // 1))
 
     def _may_come(self, pipeline_id: str) -> bool:
         sent = any(number == self.world.number and copy.pipeline_id == pipeline_id for number, copy in self.copies)
         return not sent and not self._is_masked(pipeline_id) and not self._is_down(pipeline_id)
 
     def _is_down(self, pipeline_id: str) -> bool:
-        event = self.world.event
-        due = [
-            number
-            for number in numbers_of_event(event, below=120)
-            if exact_end_ms(event, number) + event.publish_delay_ms <= self.now_ms
-        ]
+        due = [number for number, its_due_ms in self.due if its_due_ms <= self.now_ms]
         if len(due) < 2:
             return False
         return not any(number in due[-2:] and copy.pipeline_id == pipeline_id for number, copy in self.copies)
