@@ -60,10 +60,10 @@ class Representation:
     size_bytes: int
 
 
-def evaluate(headers: Mapping[str, str], selected: Representation) -> Evaluation:
+def evaluate(headers: Mapping[str, str], selected: Representation, *, is_head: bool = False) -> Evaluation:
     """Return how to answer a GET or HEAD. `headers` must look names up regardless of case.
 
-    Source: order of evaluation in RFC 9110, 13.2.2.
+    Source: order of evaluation in RFC 9110, 13.2.2. Only GET has ranges (14.2).
     """
     if_match = headers.get("If-Match")
     if if_match is not None:
@@ -82,7 +82,7 @@ def evaluate(headers: Mapping[str, str], selected: Representation) -> Evaluation
         if modified_since_s is not None and selected.modified_s <= modified_since_s:
             return NotModified()
     byte_range = headers.get("Range")
-    if byte_range is None or not _range_applies(headers.get("If-Range"), selected):
+    if byte_range is None or is_head or not _range_applies(headers.get("If-Range"), selected):
         return Whole()
     return _evaluate_range(byte_range, selected.size_bytes)
 
@@ -126,6 +126,6 @@ def _seconds(date: str | None) -> int | None:
         return None
     try:
         moment = parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())

@@ -235,7 +235,7 @@ class Deliverer:
         address: BodyKey,
     ) -> Reply:
         """Return the answer about a body that exists, reading it only when it is sent."""
-        evaluation = conditional.evaluate(request.headers, selected)
+        evaluation = conditional.evaluate(request.headers, selected, is_head=request.is_head)
         match evaluation:
             case conditional.NotModified():
                 return Reply(304, "not-modified", headers)

@@ -9,6 +9,7 @@ import logging
 import logging.handlers
 import queue
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
@@ -55,10 +56,11 @@ class DroppingQueueHandler(logging.handlers.QueueHandler):
             self.dropped_count += 1
             return
         if self.dropped_count:
-            dropped, self.dropped_count = self.dropped_count, 0
             lost = logging.LogRecord(__name__, logging.WARNING, __file__, 0, "log lines dropped", None, None)
-            lost.fields = {"count": dropped}
-            self.enqueue(lost)
+            lost.fields = {"count": self.dropped_count}
+            with suppress(queue.Full):  # then the next line that fits says it
+                self.queue.put_nowait(lost)
+                self.dropped_count = 0
 
 
 class LogWriter:

@@ -69,22 +69,10 @@ class Publisher:
     async def answer(self, request: web.BaseRequest) -> Reply:
         """Answer one request; never raises for what a packager or the disk can do."""
         target = self._target(request.path)
-        if isinstance(target, Reply):
-            return target
-        if request.method not in METHODS:
-            allow = ", ".join(METHODS)
-            return problem(Problem.METHOD, f"Packagers use {allow} here.", headers={"Allow": allow})
-        if request.method == "DELETE":
-            # ffmpeg and shaka-packager delete what leaves their playlist, some of it twice.
-            detail = "Nothing was deleted: how long a segment lives is told by the event's clock."
-            return json_reply(200, "delete-ignored", {"outcome": "ignored", "detail": detail})
-        checked = self._check_head(request, target)
-        if isinstance(checked, Reply):
+        checked = target if isinstance(target, Reply) else self._check_head(request, target)
+        if isinstance(target, Reply) or isinstance(checked, Reply):
             # A client that waits for 100 sends no body now; what it sends next is another request.
             return replace(checked, close=_expects_continue(request))
-        if self._uploads_count >= self._limits.uploads_count:
-            detail = f"{self._uploads_count} uploads are in progress, as many as limits.uploads allows; try again."
-            return problem(Problem.OVERLOADED, detail)
         self._change_uploads(+1)
         try:
             reply = await self._take(request, target, checked)

@@ -1,12 +1,12 @@
 """What a packager may say about its upload in headers, parsed and checked (RFC 9651, RFC 9530)."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 import http_sf
+from multidict import MultiMapping
 
 from selection.model import Defect
 from selection.rank import SCORE_MAX
@@ -42,17 +42,22 @@ class Declared:
         return all(_DIGESTS[algorithm](body).digest() == value for algorithm, value in self.digests)
 
 
-def parse_declared(headers: Mapping[str, str]) -> Declared:
+def parse_declared(headers: MultiMapping[str]) -> Declared:
     """Return what the headers say. `headers` must look names up regardless of case.
 
     Raises:
         BadHeader: Not understood; ignoring a packager's warning would deliver what it warned of.
     """
     return Declared(
-        defects=_defects(headers.get("Live-Origin-Defects")),
-        score=_score(headers.get("Live-Origin-Score")),
-        digests=_digests(headers.get("Content-Digest")),
+        defects=_defects(_field(headers, "Live-Origin-Defects")),
+        score=_score(_field(headers, "Live-Origin-Score")),
+        digests=_digests(_field(headers, "Content-Digest")),
     )
+
+
+def _field(headers: MultiMapping[str], name: str) -> str | None:
+    """Return a field's value; lines of the same name are one list (RFC 9110, 5.3)."""
+    return ", ".join(headers.getall(name)) if name in headers else None
 
 
 def is_media_type(content_type: str | None) -> bool:
@@ -77,13 +82,18 @@ def _defect(item: Any, right: str) -> Defect:
     name, parameters = item
     if not isinstance(name, http_sf.Token):
         raise BadHeader(f"Live-Origin-Defects: {name!r} is not a token; send {right}")
-    return Defect(str(name), tuple((key, _plain(value)) for key, value in parameters.items()))
+    return Defect(str(name), tuple((key, _plain(key, value)) for key, value in parameters.items()))
 
 
-def _plain(value: Any) -> str | int | float | bool:
+def _plain(key: str, value: Any) -> str | int | float | bool:
+    """Return a parameter as a plain value. Display strings may hold line feeds and would split our own header."""
     if isinstance(value, Decimal):
         return float(value)
-    return value if isinstance(value, bool | int | float) else str(value)
+    if isinstance(value, http_sf.Token):
+        return str(value)
+    if isinstance(value, bool | int | str):
+        return value
+    raise BadHeader(f"Live-Origin-Defects: {key} is neither number, string, token nor boolean; send one of these")
 
 
 def _score(field: str | None) -> int | None:

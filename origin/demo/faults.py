@@ -14,7 +14,7 @@ def is_dropped(pipeline_id: str, number: int, percent: int) -> bool:
     pipelines with the same share lose different segments.
 
     >>> [number for number in range(20) if is_dropped("a", number, 30)]
-    []
+    [1, 5, 9, 15, 16, 18]
     """
     block = number // BLOCK
     # Rounds the running total down, so that any share comes out right in the long run.

@@ -145,8 +145,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     renditions = ", ".join(f"{each} {count}" for each, count in summary.missing_by_rendition.items())
     shares = ", ".join(f"{count} from {each}" for each, count in summary.delivered_from.items())
     yield (
-        f"  due        {summary.due}: {numbers} numbers, {summary.first_number} to {summary.last_number},"
-        f" of {len(media.TRACKS)} renditions"
+        f"  due        {summary.due}: {numbers} x {len(media.TRACKS)} renditions,"
+        f" numbers {summary.first_number} to {summary.last_number}"
     )
     yield f"  delivered  {summary.delivered}: {shares}; {summary.held} held, {summary.late} late"
     yield f"  missing    {summary.missing}: {renditions}"

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -147,3 +147,20 @@ class Packager:
         by_itself, self.state = self.state is State.RUNNING, State.ENDED
         if by_itself:
             self._tell(PackagerEnded(self.pipeline_id, process.pid, status, _text(tail)))
+
+
+async def start_all(packagers: Iterable[Packager]) -> None:
+    """Start packagers together. When one cannot, the others have started all the same, so that `stop` finds them.
+
+    Raises:
+        CannotStart: One of them cannot be run.
+    """
+    outcomes = await asyncio.gather(*(packager.start() for packager in packagers), return_exceptions=True)
+    for outcome in outcomes:
+        if outcome is not None:
+            raise outcome
+
+
+async def stop_all(packagers: Iterable[Packager]) -> None:
+    """Stop packagers together."""
+    await asyncio.gather(*(packager.stop() for packager in packagers))

@@ -62,7 +62,7 @@ class Page:
             self._refresher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._refresher
-        self._draw()
+        self._draw(is_last=True)
         self._outlet.submit(self._live.stop)
         for report in self._ended:
             text = f"packager {report.pipeline} ended by itself with status {report.status}:\n{report.stderr}"
@@ -85,11 +85,11 @@ class Page:
             self._draw()
             await asyncio.sleep(REFRESH_S)
 
-    def _draw(self) -> None:
+    def _draw(self, *, is_last: bool = False) -> None:
         # A terminal that does not keep up misses pages, not segments.
-        if self._outlet.is_idle:
+        if self._outlet.is_idle or is_last:
             page = render(self._board, self._tally, self._console.size, now_ms())
-            self._outlet.submit(lambda: self._live.update(page, refresh=True))
+            self._outlet.submit(partial(self._live.update, page, refresh=True))
 
 
 def render(board: Board, tally: Tally, size: ConsoleDimensions, at_ms: int) -> RenderableType:

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from origin.demo.encoder import packager_arguments
 from origin.demo.journal import JournalReports
 from origin.demo.lines import Show
 from origin.demo.options import DemoOptions
-from origin.demo.packager import CannotStart, Packager, probe
+from origin.demo.packager import CannotStart, Packager, probe, start_all, stop_all
 from origin.demo.reader import Reader
 from origin.demo.relay import Relay
 from origin.demo.reports import PackagerEnded, Report, Started, Stopping, Summary
@@ -104,8 +104,8 @@ class Stage:
             )
             for pipeline_id, push_url in push_urls.items()
         }
-        stack.push_async_callback(_stop_all, packagers.values())
-        await _start_all(packagers.values())
+        stack.push_async_callback(stop_all, packagers.values())
+        await start_all(packagers.values())
         self._tell(
             Started(
                 publish=_url(origin.publish_address),
@@ -176,18 +176,6 @@ class Stage:
                 url = await relay.start()
             push_urls[pipeline_id] = f"{url}/{media.EVENT_ID}/{pipeline_id}/"
         return push_urls
-
-
-async def _start_all(packagers: Iterable[Packager]) -> None:
-    """Start them together. When one cannot, the others have started all the same, so that `stop` finds them."""
-    outcomes = await asyncio.gather(*(packager.start() for packager in packagers), return_exceptions=True)
-    for outcome in outcomes:
-        if outcome is not None:
-            raise outcome
-
-
-async def _stop_all(packagers: Iterable[Packager]) -> None:
-    await asyncio.gather(*(packager.stop() for packager in packagers))
 
 
 @contextmanager

@@ -72,14 +72,14 @@ def small_events(draw: st.DrawFn) -> Event:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """Worlds around one segment: its copies, and those of the segments before and after it, each about when it is due."""
+    """Worlds around one segment: its copies and those of its neighbours, each about when it is due."""
     event = draw(small_events())
     middle = event.first_number + draw(st.integers(0, 4))
     number = draw(st.sampled_from([middle, middle, middle, None]))
     pipeline_ids = [*(pipeline.id for pipeline in event.pipelines), "z"]
     drawn = {
         (its_number, pipeline_id): draw(_facts(int(due_ms(event, middle if its_number is None else its_number))))
-        for its_number in {number, *range(middle - 3, middle + 3)}
+        for its_number in dict.fromkeys([number, *range(middle - 2, middle + 2)])
         for pipeline_id in pipeline_ids
         if draw(st.integers(0, 7)) < (6 if its_number == number else 3)
     }
