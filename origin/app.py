@@ -38,6 +38,10 @@ log = logging.getLogger(__name__)
 # that it is the cache that closes, and never while it sends the next request.
 KEEPALIVE_S: Final = 75
 BACKLOG: Final = 1024
+# How much of a packager's next request is taken while the one before it is still being stored, in bytes: twice
+# this. A packager that leaves takes back what has not been read by then; with aiohttp's own 256 KiB, that was
+# every second of two 1 MB segments in a row. 8 MiB hold the segments of 30 Mbit/s.
+UPLOAD_BUFFER_BYTES: Final = 4 * 1024**2
 
 
 class Origin:
@@ -179,7 +183,13 @@ class Origin:
         handler = publish_handler(publisher, self.metrics, log_requests=settings.log.requests)
         # A refused body is read to its end and dropped: closing a persistent connection would kill ffmpeg.
         linger_s = settings.limits.body_idle_ms / 1000
-        return UploadServer(handler, access_log=None, keepalive_timeout=KEEPALIVE_S, lingering_time=linger_s)
+        return UploadServer(
+            handler,
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_S,
+            lingering_time=linger_s,
+            read_bufsize=2**18,
+        )
 
     async def _listen(self, server: web.Server, address: Address) -> tuple[str, int]:
         runner = web.ServerRunner(server, shutdown_timeout=self.settings.stop_timeout_ms / 1000)

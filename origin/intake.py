@@ -151,7 +151,9 @@ class Intake:
             await self._discard(address)
             raise
         await self._journal.sync()
-        if former is not None:
+        choice = self._catalog.choice(upload.key)
+        # A renewed init segment stays chosen for as long as the choice of its new copy cannot be recorded.
+        if former is not None and (choice is None or choice.candidate != former):
             await self._discard(body_key(upload.key, upload.pipeline_id, former.digest))
         return Stored(candidate, replaced=former is not None)
 
@@ -166,14 +168,21 @@ class Intake:
 
     async def _publish_manifest(self, event_id: str, pipeline_id: str, name: str, body: bytes) -> bool:
         digest = await _digest(body)
-        await self._bodies.write(manifest_key(event_id, name, pipeline_id, digest), body)
+        address = manifest_key(event_id, name, pipeline_id, digest)
+        await self._bodies.write(address, body)
         copies = self._catalog.manifests(event_id, name)
         former = next((copy for copy in copies if copy.pipeline_id == pipeline_id), None)
+        is_new = former is None or former.digest != digest
         moment = self._journal.next_moment(self._clock.now_ms())
         manifest = Manifest(pipeline_id, digest, len(body), moment.ms, moment.sequence)
-        self._journal.append(ManifestPublished(event_id, name, manifest), moment)
+        try:
+            self._journal.append(ManifestPublished(event_id, name, manifest), moment)
+        except StorageError:
+            if is_new:
+                await self._discard(address)
+            raise
         await self._journal.sync()
-        if former is not None and former.digest != digest:
+        if former is not None and is_new:
             await self._discard(manifest_key(event_id, name, pipeline_id, former.digest))
         return former is not None
 

@@ -72,11 +72,11 @@ class LogWriter:
 
     def __init__(self, level: str, stream: TextIO = sys.stderr) -> None:
         self._level = level.upper()
-        lines: queue.Queue[logging.LogRecord] = queue.Queue(QUEUE_LINES_MAX)
-        self._handler = DroppingQueueHandler(lines)
+        self._lines: queue.Queue[logging.LogRecord] = queue.Queue(QUEUE_LINES_MAX)
+        self._handler = DroppingQueueHandler(self._lines)
         writer = logging.StreamHandler(stream)
         writer.setFormatter(JsonFormatter())
-        self._listener = logging.handlers.QueueListener(lines, writer)
+        self._listener = logging.handlers.QueueListener(self._lines, writer)
 
     def start(self) -> None:
         """Take over the root logger."""
@@ -88,4 +88,5 @@ class LogWriter:
     def stop(self) -> None:
         """Write what is queued and let go."""
         logging.getLogger().removeHandler(self._handler)
+        self._lines.join()  # `stop` needs a free place to say that no more lines come
         self._listener.stop()

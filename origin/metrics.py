@@ -10,7 +10,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from selection.model import Event
+from selection.model import Event, Loss, Rule
 from selection.window import due_ms, newest_due_number
 from storage.errors import StorageError
 from storage.records import Chosen, Entry, Published
@@ -137,6 +137,10 @@ class Metrics:
                 self.publish_lateness.labels(event.id, pipeline.id)
                 lag = self.live_edge_lag.labels(event.id, pipeline.id)
                 lag.set_function(partial(self._lag_s, event, pipeline.id))
+                for rule in Rule:
+                    self.selection.labels(event.id, pipeline.id, rule.value)
+                for loss in Loss:
+                    self.selection_loss.labels(event.id, pipeline.id, loss.value)
 
     def _lag_s(self, event: Event, pipeline_id: str) -> float:
         """Return how far a pipeline is behind the live edge by template; NaN before its first segment."""

@@ -68,17 +68,37 @@ class Publisher:
 
     async def answer(self, request: web.BaseRequest) -> Reply:
         """Answer one request; never raises for what a packager or the disk can do."""
-        target = self._target(request.path)
-        checked = target if isinstance(target, Reply) else self._check_head(request, target)
-        if isinstance(target, Reply) or isinstance(checked, Reply):
+        admitted = self._admit(request)
+        if isinstance(admitted, Reply):
             # A client that waits for 100 sends no body now; what it sends next is another request.
-            return replace(checked, close=_expects_continue(request))
+            return replace(admitted, close=_expects_continue(request))
+        target, declared = admitted
         self._change_uploads(+1)
         try:
-            reply = await self._take(request, target, checked)
+            reply = await self._take(request, target, declared)
         finally:
             self._change_uploads(-1)
         return replace(reply, facts=_facts(target))
+
+    def _admit(self, request: web.BaseRequest) -> tuple[PublishTarget, Declared] | Reply:
+        """Return what is to be taken, or the answer to a request whose body is not even read."""
+        target = self._target(request.path)
+        if isinstance(target, Reply):
+            return target
+        if request.method not in METHODS:
+            allow = ", ".join(METHODS)
+            return problem(Problem.METHOD, f"Packagers use {allow} here.", headers={"Allow": allow})
+        if request.method == "DELETE":
+            # ffmpeg and shaka-packager delete what leaves their playlist, some of it twice.
+            detail = "Nothing was deleted: how long a segment lives is told by the event's clock."
+            return json_reply(200, "delete-ignored", {"outcome": "ignored", "detail": detail})
+        declared = self._check_head(request, target)
+        if isinstance(declared, Reply):
+            return replace(declared, facts=_facts(target))
+        if self._uploads_count >= self._limits.uploads_count:
+            detail = f"{self._uploads_count} uploads are in progress, as many as limits.uploads allows; try again."
+            return problem(Problem.OVERLOADED, detail)
+        return target, declared
 
     def _change_uploads(self, by: int) -> None:
         self._uploads_count += by
@@ -104,7 +124,7 @@ class Publisher:
         return PublishTarget(programme.event, pipeline, text, programme.names.parse(text))
 
     def _check_head(self, request: web.BaseRequest, target: PublishTarget) -> Declared | Reply:
-        """Return what the packager declared, or why its body is not even read."""
+        """Return what the packager declared, or why it is refused before its body comes."""
         if target.name is None:
             examples = ", ".join(sorted({rendition.media.text for rendition in target.event.renditions}))
             detail = f"{target.text!r} is no name of event {target.event.id!r}; its segments are named {examples}."
@@ -120,9 +140,8 @@ class Publisher:
             return problem(Problem.BAD_HEADER, f"{exc}.")
         if declared.digests and "Content-Encoding" in request.headers:
             return problem(Problem.BAD_HEADER, "Content-Digest of an encoded body is not checked; send it unencoded.")
-        limit_bytes = self._limit_bytes(target)
-        if (request.content_length or 0) > limit_bytes:
-            return _too_large(limit_bytes)
+        if (request.content_length or 0) > self._limit_bytes(target):
+            return self._too_large(target)
         if isinstance(target.name, SegmentKey):
             refusal = self._intake.refuse_by_clock(target.name)
             if refusal is not None:
@@ -130,13 +149,12 @@ class Publisher:
         return declared
 
     async def _take(self, request: web.BaseRequest, target: PublishTarget, declared: Declared) -> Reply:
-        limit_bytes = self._limit_bytes(target)
         try:
             if _expects_continue(request):
                 await send_continue(request)
-            body = await read_body(request, limit_bytes, self._limits.body_idle_ms)
+            body = await read_body(request, self._limit_bytes(target), self._limits.body_idle_ms)
         except BodyTooLarge:
-            return _too_large(limit_bytes)
+            return self._too_large(target)
         except BodyStalled:
             idle_ms = self._limits.body_idle_ms
             return problem(Problem.BODY_STALLED, f"No byte came for {idle_ms} ms (limits.body_idle); nothing was kept.")
@@ -212,10 +230,11 @@ class Publisher:
                 )
                 return problem(Problem.TOO_FAR_AHEAD, detail, opens_ms=opens_ms, **members)
             case OutsideWindow(window_class):
+                first, last = target.event.first_number, target.event.last_number
                 detail = (
-                    f"Segment {key.number} is {window_class.value}: the event takes"
-                    f" {target.event.first_number} to {target.event.last_number or 'no last number'},"
-                    f" and only what is in its DVR window of {target.event.dvr_window_ms} ms."
+                    f"Segment {key.number} is {window_class.value}: the event takes {first} to"
+                    f" {'any later number' if last is None else last}, and only what is in its DVR window of"
+                    f" {target.event.dvr_window_ms} ms."
                 )
                 return problem(Problem.OUTSIDE_WINDOW, detail, **members)
             case Conflict(choice):
@@ -231,6 +250,10 @@ class Publisher:
         is_manifest = isinstance(target.name, ManifestName)
         return self._limits.manifest_bytes if is_manifest else self._limits.segment_bytes
 
+    def _too_large(self, target: PublishTarget) -> Reply:
+        setting = "limits.manifest_bytes" if isinstance(target.name, ManifestName) else "limits.segment_bytes"
+        return problem(Problem.TOO_LARGE, f"The body is larger than {self._limit_bytes(target)} bytes ({setting}).")
+
 
 def _facts(target: PublishTarget) -> dict[str, object]:
     facts: dict[str, object] = {"event": target.event.id, "pipeline": target.pipeline.id}
@@ -241,7 +264,3 @@ def _facts(target: PublishTarget) -> dict[str, object]:
 
 def _expects_continue(request: web.BaseRequest) -> bool:
     return request.headers.get("Expect", "").lower() == "100-continue"
-
-
-def _too_large(limit_bytes: int) -> Reply:
-    return problem(Problem.TOO_LARGE, f"The body is larger than {limit_bytes} bytes (limits.segment_bytes).")

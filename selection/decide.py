@@ -90,7 +90,7 @@ def decide(situation: Situation, now_ms: int) -> Decision:
         decision = _choice_at(situation, usable, moment)
         if decision is not None:
             return decision
-    return Wait(None)
+    raise AssertionError("the last moment, when every wait has ended, always allows a choice")
 
 
 def _usable(situation: Situation) -> list[Candidate]:
@@ -212,15 +212,14 @@ def _reconsider(situation: Situation, current: Choice, now_ms: int) -> Decision:
         if not usable:
             return Withdraw()
         best = min(usable, key=lambda candidate: rank_key(event, candidate))
-        return _choose(situation, best, Rule.MASK, Moment(now_ms, usable[-1].sequence))
-    renewed = next((copy for copy in usable if copy.pipeline_id == chosen.pipeline_id), None)
-    if renewed is not None and renewed.digest != chosen.digest:
-        return _choose(situation, renewed, Rule.RENEWED, renewed.moment)
-    # The first that was better, not the best by now: how late the rules are asked must not matter.
-    flaws = rank_key(event, chosen).flaws
-    better = next((copy for copy in usable if rank_key(event, copy).flaws < flaws), None)
-    if better is not None:
-        return _choose(situation, better, Rule.UPGRADE, better.moment)
+        newest = max(candidate.sequence for candidate in situation.candidates)
+        return _choose(situation, best, Rule.MASK, Moment(now_ms, newest))
+    # The first that came, not the best by now: how late the rules are asked must not matter.
+    for copy in usable:
+        if copy.pipeline_id == chosen.pipeline_id and copy.digest != chosen.digest:
+            return _choose(situation, copy, Rule.RENEWED, copy.moment)
+        if rank_key(event, copy).flaws < rank_key(event, chosen).flaws:
+            return _choose(situation, copy, Rule.UPGRADE, copy.moment)
     return Wait(None)
 
 

@@ -61,7 +61,7 @@ def rank_key(event: Event, candidate: Candidate) -> RankKey:
     return RankKey(
         worst_severity=max((severity(defect) for defect in candidate.defects), default=0),
         defects_count=len(candidate.defects),
-        missing_ms=sum(int(value) for value in missing if isinstance(value, int | float)),
+        missing_ms=sum(max(int(value), 0) for value in missing if isinstance(value, int | float)),
         lost_score=SCORE_MAX - (candidate.score or 0) if event.policy.score is ScoreMode.RANK else 0,
         pipeline_index=pipeline_index(event, candidate.pipeline_id),
         pipeline_id=candidate.pipeline_id,

@@ -1,8 +1,8 @@
 """Names of segments: DASH SegmentTemplate identifiers, both ways.
 
 Supported: `$RepresentationID$`, `$Number$`, `$Number%0Nd$`, `$Time$`, `$Time%0Nd$` and `$$` for a dollar.
-A name parses only if formatting the result gives the same name again, so that one segment has exactly
-one URL per template and a cache never holds it twice.
+A name parses only if formatting the result gives the same name again: a number or a time has one spelling,
+so that a cache never holds it twice. (Which times stand for one segment, the timeline says.)
 
 Source: ISO/IEC 23009-1, 5.3.9.4.4 (template-based segment URL construction).
 """
@@ -137,6 +137,7 @@ def compile_template(text: str, representation_id: str) -> Template:
     if suffix[:1].isdigit() or (variable and literals[0][-1:].isdigit()):
         # DASH-IF Live Media Ingest, naming 5: the number stands after a character that is not a digit.
         raise TemplateError(f"{text!r}: put a character that is not a digit beside ${variable}$")
+    _check_path(literals[0] + ("0" if variable else "") + suffix, text)
     return Template(text=text, prefix=literals[0], suffix=suffix, variable=variable, width=width)
 
 
@@ -145,11 +146,15 @@ def _literal(text: str, template: str) -> str:
         raise TemplateError(f"{template!r} has an unbalanced $; write $$ for a dollar sign")
     if not _NAME_CHARACTERS.match(text):
         raise TemplateError(f"{template!r} has characters that a URL path needs escaped; use letters, digits and ._-~/")
-    if text.startswith("/") and template.startswith("/"):
-        raise TemplateError(f"{template!r} starts with a slash; names are relative to the event")
-    if "//" in text or "/../" in f"/{text}/" or "/./" in f"/{text}/":
-        raise TemplateError(f"{template!r} has an empty or dot path segment; write each folder once")
     return text
+
+
+def _check_path(name: str, template: str) -> None:
+    """Refuse a template whose names are no plain relative path. `name` is one of them."""
+    if name.startswith("/"):
+        raise TemplateError(f"{template!r} starts with a slash; names are relative to the event")
+    if any(part in ("", ".", "..") for part in name.split("/")):
+        raise TemplateError(f"{template!r} has an empty or dot path segment; write each folder once")
 
 
 def _width(digits: str | None, template: str) -> int:

@@ -19,7 +19,7 @@ class Timeline:
 
     Args:
         epoch_ms: Wall clock at which segment `start_number` begins.
-        duration_ticks: Segment duration in ticks of `timescale`, at least 1.
+        duration_ticks: Segment duration in ticks of `timescale`, at least 1 ms.
         timescale: Ticks per second, at least 1.
         start_number: Number of the segment that begins at the epoch.
     """
@@ -30,11 +30,13 @@ class Timeline:
     start_number: int = 0
 
     def __post_init__(self) -> None:
-        assert self.duration_ticks > 0, "a segment lasts at least one tick"
         assert self.timescale > 0, "a timescale has at least one tick a second"
+        assert self.duration_ticks * MS_PER_SECOND >= self.timescale, "a segment lasts at least 1 ms"
 
     def start_ms(self, number: int) -> int:
         """Return the first whole ms that belongs to segment `number` (rounds up).
+
+        A segment lasts at least 1 ms, or some would have no ms of their own.
 
         >>> Timeline(epoch_ms=0, duration_ticks=60060, timescale=30000).start_ms(1)
         2002

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections import Counter
 from functools import partial
 from typing import Final, Self
 
@@ -17,7 +16,7 @@ from origin.demo.board import Board, Cell, Line, Mood, clock_text
 from origin.demo.lines import hints, now_ms, summary_lines
 from origin.demo.outlet import Outlet
 from origin.demo.reports import PackagerEnded, Report, Started, Summary
-from origin.demo.tally import Tally
+from origin.demo.tally import Counts, Tally
 from selection.model import Rule
 
 # Fast enough to see a request being held, slow enough to cost nothing.
@@ -102,7 +101,7 @@ def render(board: Board, tally: Tally, size: ConsoleDimensions, at_ms: int) -> R
     return Group(
         _head(board, board.started, at_ms, is_wide=is_wide),
         _table(lines, size.width),
-        _totals(tally),
+        _totals(tally.counts()),
         "",
         _hints(board.started, is_wide=is_wide),
         # The terminal echoes Ctrl-C where the page ends; at the end of a full line that would wrap and shift it.
@@ -175,16 +174,17 @@ def _chosen(cell: Cell) -> Text:
     return Text(" ").join(words)
 
 
-def _totals(tally: Tally) -> Text:
-    delivered = Counter(report.pipeline for report in tally.delivered.values())
-    missing = len(tally.missed) + sum(not report.intact for report in tally.delivered.values())
-    late = sum((report.late_ms or 0) > 0 for report in tally.delivered.values())
-    parts = [Text.assemble("delivered ", (str(len(tally.delivered)), "bold green"))]
-    parts += [
-        Text.assemble("from ", (f"{each} {delivered[each]}", _PIPELINE_STYLES[each])) for each in media.PIPELINE_IDS
+def _totals(counts: Counts) -> Text:
+    missing = counts.missed.total() + counts.damaged
+    parts = [
+        Text.assemble("delivered ", (str(counts.delivered.total()), "bold green")),
+        *(
+            Text.assemble("from ", (f"{each} {counts.delivered[each]}", _PIPELINE_STYLES[each]))
+            for each in media.PIPELINE_IDS
+        ),
+        Text.assemble("late ", (str(counts.late), "yellow" if counts.late else "bold green")),
+        Text.assemble("missing ", (str(missing), "bold red" if missing else "bold green")),
     ]
-    parts += [Text.assemble("late ", (str(late), "yellow" if late else "bold green"))]
-    parts += [Text.assemble("missing ", (str(missing), "bold red" if missing else "bold green"))]
     return Text.assemble("\n", Text("   ").join(parts))
 
 

@@ -75,7 +75,7 @@ class Stage:
     def _tell(self, report: Report) -> None:
         self._tally.note(report)
         self._show.note(report)
-        if isinstance(report, PackagerEnded) and not self._tally.published.get(report.pipeline):
+        if isinstance(report, PackagerEnded) and not self._tally.counts().published[report.pipeline]:
             self._stop.fail(
                 f"Packager {report.pipeline} could not start: ffmpeg ended with status {report.status}"
                 " before its first segment."

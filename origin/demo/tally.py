@@ -1,14 +1,67 @@
-"""Counts what the reports say, for the summary. Pure."""
+"""Counts what the reports say, for the page's totals and the summary. Pure.
 
-from collections.abc import Iterable
+Counts are kept by number for as long as a number may turn out to lie beyond the end, and added up after
+that, so that a demo may run for days.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from origin.demo import media
 from origin.demo.reports import Delivered, Dropped, Missed, PackagerEnded, Published, Report, Started, Stopping, Summary
 
-_Key = tuple[str, int]  # rendition, number
+# Far more than a packager can be ahead of the end, or the reader behind it.
+NUMBERS_KEPT: Final = 64
+NAMES_KEPT: Final = 4
 _EXIT_FAILED: Final = 1
+
+
+@dataclass
+class Counts:
+    """Counts of segments: copies and deliveries by pipeline, what is missing by rendition.
+
+    Args:
+        names: Of the first few that are missing or damaged.
+    """
+
+    delivered: Counter[str] = field(default_factory=Counter)
+    damaged: int = 0
+    late: int = 0
+    held: int = 0
+    missed: Counter[str] = field(default_factory=Counter)
+    published: Counter[str] = field(default_factory=Counter)
+    published_late: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    names: list[str] = field(default_factory=list)
+
+    def add(self, other: "Counts") -> None:
+        """Add another one."""
+        self.delivered.update(other.delivered)
+        self.damaged += other.damaged
+        self.late += other.late
+        self.held += other.held
+        self.missed.update(other.missed)
+        self.published.update(other.published)
+        self.published_late.update(other.published_late)
+        self.dropped.update(other.dropped)
+        self.names = [*self.names, *other.names][:NAMES_KEPT]
+
+    def note_delivered(self, report: Delivered) -> None:
+        """Count a segment that the reader has."""
+        if not report.intact:
+            self.damaged += 1
+            self.names.append(f"{report.rendition} {report.number}")
+            return
+        self.delivered[report.pipeline] += 1
+        self.late += (report.late_ms or 0) > 0
+        self.held += report.held
+
+    @property
+    def answered(self) -> int:
+        """How many segments the reader no longer waits for."""
+        return self.delivered.total() + self.damaged + self.missed.total()
 
 
 @dataclass
@@ -17,94 +70,102 @@ class Tally:
 
     first_number: int = 0
     last_number: int = -1
-    published: dict[str, dict[_Key, Published]] = field(default_factory=dict)
-    dropped: dict[str, set[_Key]] = field(default_factory=dict)
-    delivered: dict[_Key, Delivered] = field(default_factory=dict)
-    missed: dict[_Key, Missed] = field(default_factory=dict)
     inits: set[str] = field(default_factory=set)
     ended: list[PackagerEnded] = field(default_factory=list)
+    _folded: Counts = field(default_factory=Counts)
+    _recent: dict[int, Counts] = field(default_factory=dict)
 
     def note(self, report: Report) -> None:
         """Take one report in."""
         match report:
             case Started():
                 self.first_number, self.last_number = report.first_number, report.first_number - 1
-            case Published(pipeline=pipeline, rendition=rendition, number=int(number)):
-                self.published.setdefault(pipeline, {})[rendition, number] = report
+            case Published(number=int(number)):
+                counts = self._of(number)
+                counts.published[report.pipeline] += 1
+                counts.published_late[report.pipeline] += (report.late_ms or 0) > 0
             case Dropped():
-                self.dropped.setdefault(report.pipeline, set()).add((report.rendition, report.number))
+                self._of(report.number).dropped[report.pipeline] += 1
             case Delivered(rendition=rendition, number=None):
                 self.inits.add(rendition)
-            case Delivered(rendition=rendition, number=int(number)):
-                self.delivered[rendition, number] = report
-            case Missed(rendition=rendition, number=int(number)):
-                self.missed[rendition, number] = report
+            case Delivered(number=int(number)):
+                self._of(number).note_delivered(report)
+            case Missed(number=int(number)):
+                counts = self._of(number)
+                counts.missed[report.rendition] += 1
+                counts.names.append(f"{report.rendition} {number}")
             case PackagerEnded():
                 self.ended.append(report)
             case Stopping():
                 self.last_number = report.last_number
 
+    def counts(self, last_number: int | None = None) -> Counts:
+        """Return the counts of every number up to `last_number`; of all for None."""
+        total = Counts()
+        total.add(self._folded)
+        for number in sorted(self._recent):
+            if last_number is None or self.first_number <= number <= last_number:
+                total.add(self._recent[number])
+        return total
+
     def summary(self, failure: str | None) -> Summary:
         """Return how it went; `failure` is what made the demo end early, as a sentence."""
-        intact = [report for report in self.delivered.values() if report.intact]
-        numbers = range(self.first_number, self.last_number + 1)
-        due = len(numbers) * len(media.TRACKS)
-        inits_missing = tuple(each for each in media.RENDITION_IDS if each not in self.inits) if numbers else ()
-        unanswered = due - len(self.delivered) - len(self.missed)
-        flaws = list(self._flaws(due, unanswered, inits_missing))
+        counts = self.counts(self.last_number)
+        due = (self.last_number + 1 - self.first_number) * len(media.TRACKS)
+        unanswered = due - counts.answered
+        inits_missing = tuple(each for each in media.RENDITION_IDS if each not in self.inits) if due else ()
+        flaws = list(self._flaws(counts, due, inits_missing))
         return Summary(
             first_number=self.first_number,
             last_number=self.last_number,
             due=due,
-            delivered=len(intact),
-            damaged=len(self.delivered) - len(intact),
-            missing=len(self.missed),
+            delivered=counts.delivered.total(),
+            damaged=counts.damaged,
+            missing=counts.missed.total(),
             unanswered=unanswered,
-            delivered_from={each: sum(r.pipeline == each for r in intact) for each in media.PIPELINE_IDS},
-            missing_by_rendition={each: sum(key[0] == each for key in self.missed) for each in media.RENDITION_IDS},
-            late=sum((report.late_ms or 0) > 0 for report in intact),
-            held=sum(report.held for report in intact),
-            published={each: len(self._copies(each, numbers)) for each in media.PIPELINE_IDS},
-            published_late={
-                each: sum((copy.late_ms or 0) > 0 for copy in self._copies(each, numbers))
-                for each in media.PIPELINE_IDS
-            },
-            dropped={
-                each: sum(number in numbers for _, number in self.dropped.get(each, ())) for each in media.PIPELINE_IDS
-            },
+            delivered_from=_by(media.PIPELINE_IDS, counts.delivered),
+            missing_by_rendition=_by(media.RENDITION_IDS, counts.missed),
+            late=counts.late,
+            held=counts.held,
+            published=_by(media.PIPELINE_IDS, counts.published),
+            published_late=_by(media.PIPELINE_IDS, counts.published_late),
+            dropped=_by(media.PIPELINE_IDS, counts.dropped),
             inits_missing=inits_missing,
-            text=" ".join([failure] if failure else flaws or [self._praise(due, intact)]),
+            text=failure or " ".join(flaws) or _praise(counts, due),
             exit_status=_EXIT_FAILED if failure or flaws else 0,
         )
 
-    def _copies(self, pipeline_id: str, numbers: range) -> list[Published]:
-        copies = self.published.get(pipeline_id, {})
-        return [copy for (_, number), copy in copies.items() if number in numbers]
+    def _of(self, number: int) -> Counts:
+        if number not in self._recent:
+            self._recent[number] = Counts()
+            if len(self._recent) > NUMBERS_KEPT:
+                self._folded.add(self._recent.pop(min(self._recent)))
+        return self._recent[number]
 
-    def _flaws(self, due: int, unanswered: int, inits_missing: tuple[str, ...]) -> Iterable[str]:
+    def _flaws(self, counts: Counts, due: int, inits_missing: tuple[str, ...]) -> Iterator[str]:
         """Yield a sentence for each thing that is not as it should be."""
-        if self.missed:
-            yield f"{len(self.missed)} of {due} segments are missing: {_listed(self.missed)}."
-        damaged = [key for key, report in self.delivered.items() if not report.intact]
-        if damaged:
-            yield f"{len(damaged)} of {due} segments have another body than their ETag says: {_listed(damaged)}."
+        missing, unanswered = counts.missed.total(), due - counts.answered
+        flawed = missing + counts.damaged
+        if flawed:
+            what = " or ".join(["missing"] * bool(missing) + ["damaged"] * bool(counts.damaged))
+            more = f" and {flawed - len(counts.names)} more" if flawed > len(counts.names) else ""
+            verb = "is" if flawed == 1 else "are"
+            yield f"{flawed} of {due} segments {verb} {what}: {', '.join(counts.names)}{more}."
         if unanswered:
             yield f"{unanswered} of {due} segments were still waited for when a second signal came."
         elif inits_missing:
             yield f"The init segment of {', '.join(inits_missing)} is missing."
-        if self.missed or unanswered:
+        if missing or unanswered:
             for report in self.ended:
                 yield f"Packager {report.pipeline} had ended by itself with status {report.status}."
 
-    def _praise(self, due: int, intact: list[Delivered]) -> str:
-        if not due:
-            return "Stopped before the first segment had ended: nothing was due."
-        shares = [f"{sum(report.pipeline == each for report in intact)} from {each}" for each in media.PIPELINE_IDS]
-        return f"Nothing is missing: {len(intact)} of {due} segments were delivered, {' and '.join(shares)}."
+
+def _by(ids: Iterable[str], counter: Counter[str]) -> dict[str, int]:
+    return {each: counter[each] for each in ids}
 
 
-def _listed(keys: Iterable[_Key], shown_max: int = 4) -> str:
-    """Return the first few segments by name, and how many more there are."""
-    names = [f"{rendition} {number}" for rendition, number in sorted(keys, key=lambda key: key[1])]
-    more = f" and {len(names) - shown_max} more" if len(names) > shown_max else ""
-    return ", ".join(names[:shown_max]) + more
+def _praise(counts: Counts, due: int) -> str:
+    if not due:
+        return "Stopped before the first segment had ended: nothing was due."
+    shares = " and ".join(f"{counts.delivered[each]} from {each}" for each in media.PIPELINE_IDS)
+    return f"Nothing is missing: {counts.delivered.total()} of {due} segments were delivered, {shares}."

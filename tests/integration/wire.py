@@ -115,11 +115,15 @@ class Connection:
         return self._received.read(1) == b""
 
     def close(self, how: Close) -> None:
-        """Leave, with everything sent so far arrived at the server's operating system."""
-        if how is Close.RST and self._socket.fileno() >= 0:
-            # A reset takes back what is still to be sent.
-            while _unacknowledged_bytes(self._socket):
-                time.sleep(0.001)
+        """Leave, at once when everything sent has arrived at the server's operating system.
+
+        A reset takes back what has not, and so does any answer that finds the client gone.
+        """
+        if self._socket.fileno() < 0:
+            return
+        while _unacknowledged_bytes(self._socket):
+            time.sleep(0.0005)
+        if how is Close.RST:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._received.close()
         self._socket.close()

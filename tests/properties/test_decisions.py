@@ -19,7 +19,7 @@ def step(choice: Choice) -> Step:
     return Step(choice.candidate, choice.rule, choice.decided_ms)
 
 
-@settings(max_examples=300)
+@settings(max_examples=400)
 @given(worlds())
 def test_the_first_choice_is_that_of_the_referee_who_looks_at_every_ms(world: World) -> None:
     decision = decide(world.situation(), LONG_AFTER_MS)

@@ -50,6 +50,11 @@ def test_every_class_has_its_life_time() -> None:
     assert {case[3] for case in NEGATIVES} == set(WindowClass)
 
 
+def test_a_class_without_a_life_time_is_a_programmers_error() -> None:
+    with pytest.raises(AssertionError):
+        cache_policy.negative(PLAIN, 10, "late", 0)  # type: ignore[arg-type]
+
+
 # (id, event, number, whether it is good, now_ms, policy)
 SEGMENTS = [
     ("good", PLAIN, 10, True, 23_000, CachePolicy(LONG_MS, immutable=True, may_be_stale=True)),

@@ -120,6 +120,7 @@ CHOICES: list[tuple[str, Event, int, History, str, int, Chosen | Wait]] = [
         ("b", FIRST, 23_000),
     ),
     ("goes-down-while-a-flawed-copy-waits", TWO, 10, {8: "a 18000"}, "b 22500 short", 23_000, ("b", FIRST, 23_000)),
+    ("goes-down-after-grace-is-over", LONG_WAIT, 10, {9: "a 20000"}, "b 23600", 25_000, ("b", FIRST, 25_000)),
     ("early-copy-waits-over-an-older-due", LONG_WAIT, 10, {7: "a 16000"}, "b 20000", 21_000, ("b", FIRST, 21_000)),
     ("goes-down-during-a-long-grace", LONG_GRACE, 10, {9: "a 20000"}, "b 22500 short", 24_999, Wait(25_000)),
     ("at-the-second-due-of-that-time", LONG_GRACE, 10, {9: "a 20000"}, "b 22500 short", 25_000, ("b", FIRST, 25_000)),

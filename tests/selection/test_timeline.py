@@ -139,7 +139,7 @@ def test_the_duration_for_display_is_the_nearest_ms(timeline: Timeline, duration
 
 @pytest.mark.parametrize(
     ("duration_ticks", "timescale", "reason"),
-    [(0, 1, "at least one tick"), (-1, 1, "at least one tick"), (1, 0, "one tick a second")],
+    [(0, 1, "at least 1 ms"), (-1, 1, "at least 1 ms"), (1, 1001, "at least 1 ms"), (1, 0, "one tick a second")],
 )
 def test_a_timeline_without_duration_is_a_programmers_error(duration_ticks: int, timescale: int, reason: str) -> None:
     with pytest.raises(AssertionError, match=reason):

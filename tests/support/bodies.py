@@ -9,9 +9,27 @@ from dataclasses import dataclass
 
 from storage.base import Bodies, BodyKey
 from storage.bodies import FileBodies
-from storage.errors import StorageError, StorageFull
+from storage.errors import BodyMissing, StorageError, StorageFull
 
 OPERATIONS = ("write", "read", "delete")
+
+
+class MemoryBodies:
+    """Implements `storage.base.Bodies` in a dictionary, without a turn of the event loop."""
+
+    def __init__(self) -> None:
+        self.held: dict[BodyKey, bytes] = {}
+
+    async def write(self, key: BodyKey, body: bytes) -> None:
+        self.held[key] = body
+
+    async def read(self, key: BodyKey) -> bytes:
+        if key not in self.held:
+            raise BodyMissing("body-read", "No such body")
+        return self.held[key]
+
+    async def delete(self, key: BodyKey) -> None:
+        self.held.pop(key, None)
 
 
 @dataclass(frozen=True)
@@ -35,9 +53,14 @@ NO_FAULTS = Faults()
 
 
 class Gate:
-    """Stops calls of one operation until it is opened."""
+    """Stops calls of one operation until it is opened.
 
-    def __init__(self) -> None:
+    Args:
+        matching: Only for keys that hold this.
+    """
+
+    def __init__(self, matching: str = "") -> None:
+        self.matching = matching
         self._reached = asyncio.Event()
         self._opened = asyncio.Event()
         self.stopped_count = 0
@@ -84,10 +107,10 @@ class FaultyBodies:
         self._gates: dict[str, Gate] = {}
 
     @contextmanager
-    def gate(self, operation: str) -> Iterator[Gate]:
+    def gate(self, operation: str, matching: str = "") -> Iterator[Gate]:
         """Stop every call of `operation` from now on; leaving the context opens the gate for good."""
         assert operation in OPERATIONS
-        gate = self._gates[operation] = Gate()
+        gate = self._gates[operation] = Gate(matching)
         try:
             yield gate
         finally:
@@ -96,27 +119,27 @@ class FaultyBodies:
             gate.open()
 
     async def write(self, key: BodyKey, body: bytes) -> None:
-        await self._begin("write")
+        await self._begin("write", key)
         if self._draw(self.faults.full):
             raise StorageFull("body-write", "No space left on device")
         await self._lower.write(key, body)
         await self._dawdle()
 
     async def read(self, key: BodyKey) -> bytes:
-        await self._begin("read")
+        await self._begin("read", key)
         body = await self._lower.read(key)
         await self._dawdle()
         return body[: len(body) // 2] if self._draw(self.faults.short) else body
 
     async def delete(self, key: BodyKey) -> None:
-        await self._begin("delete")
+        await self._begin("delete", key)
         await self._lower.delete(key)
         await self._dawdle()
 
-    async def _begin(self, operation: str) -> None:
+    async def _begin(self, operation: str, key: BodyKey) -> None:
         self.counts[operation] += 1
         gate = self._gates.get(operation)
-        if gate is not None:
+        if gate is not None and gate.matching in key:
             await gate.pass_through()
         await self._dawdle()
         if self._draw(self.faults.errors):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from origin.demo.reports import Dropped, PackagerEnded, Report, Summary
-from origin.demo.tally import Tally
+from origin.demo.tally import NUMBERS_KEPT, Tally
 from tests.origin.demo.samples import (
     AUDIO,
     FIRST,
@@ -72,7 +72,7 @@ def test_a_body_that_is_not_the_one_of_its_etag_is_not_delivered() -> None:
         [started(), *inits(), delivered(VIDEO, intact=False), delivered(SMALL), delivered(AUDIO), stopping()]
     )
     assert (summary.due, summary.delivered, summary.damaged) == (3, 2, 1)
-    assert "another body than their ETag says" in summary.text
+    assert summary.text == f"1 of 3 segments is damaged: v360 {FIRST}."
     assert summary.exit_status == 1
 
 
@@ -109,3 +109,20 @@ def test_a_stop_before_the_first_segment_is_no_failure() -> None:
 def test_a_failure_is_what_it_comes_to() -> None:
     summary = _summary([started(), *inits(), *whole_number(), stopping()], failure="It broke.")
     assert (summary.text, summary.exit_status) == ("It broke.", 1)
+
+
+def test_a_run_of_days_counts_everything_and_keeps_little() -> None:
+    tally = Tally()
+    for report in (started(), *inits()):
+        tally.note(report)
+    for number in range(FIRST, FIRST + 1_000):
+        for report in whole_number(number):
+            tally.note(report)
+    for each in (VIDEO, SMALL, AUDIO):
+        tally.note(missed(each, FIRST + 1_000))
+    tally.note(stopping(FIRST + 1_000))
+    tally.note(published(A, VIDEO, FIRST + 1_001))
+    summary = tally.summary(None)
+    assert (summary.due, summary.delivered, summary.missing, summary.unanswered) == (3_003, 3_000, 3, 0)
+    assert summary.published == {A: 3_000, B: 0}
+    assert len(tally._recent) == NUMBERS_KEPT
