@@ -87,7 +87,7 @@ class Origin:
             admin = web.Server(admin_handler(Admin(self.metrics.registry, self.health)), access_log=None)
             self.admin_address = await self._listen(admin, self.settings.listen.admin)
             self.health.state = State.RECOVERING
-            self._recover()
+            await asyncio.to_thread(self._recover)  # probes are answered meanwhile
             self.deliver_address = await self._listen(self._deliver_server(), self.settings.listen.deliver)
             self._upload_server = self._publish_server()
             self.publish_address = await self._listen(self._upload_server, self.settings.listen.publish)
@@ -188,11 +188,12 @@ class Origin:
             access_log=None,
             keepalive_timeout=KEEPALIVE_S,
             lingering_time=linger_s,
-            read_bufsize=2**18,
+            read_bufsize=UPLOAD_BUFFER_BYTES,
         )
 
     async def _listen(self, server: web.Server, address: Address) -> tuple[str, int]:
-        runner = web.ServerRunner(server, shutdown_timeout=self.settings.stop_timeout_ms / 1000)
+        # For aiohttp 0 means for ever.
+        runner = web.ServerRunner(server, shutdown_timeout=max(self.settings.stop_timeout_ms, 1) / 1000)
         await runner.setup()
         self._runners.append(runner)
         site = web.TCPSite(runner, address.host, address.port, backlog=BACKLOG)

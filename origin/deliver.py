@@ -116,10 +116,12 @@ class Deliverer:
             if hold_ms <= 0:
                 return _held(self._refuse(event, key, now_ms), held_ms)
             if self._waiters.is_closed:
-                return problem(Problem.STOPPING, "This origin is stopping; ask another.", cache_policy.absent())
+                reply = problem(Problem.STOPPING, "This origin is stopping; ask another.", cache_policy.absent())
+                return _held(reply, held_ms)
             if self._waiters.is_full:
                 detail = "As many requests are held as limits.holds allows; ask again."
-                return problem(Problem.OVERLOADED, detail, cache_policy.overload(), {"Retry-After": "5"})
+                reply = problem(Problem.OVERLOADED, detail, cache_policy.overload(), {"Retry-After": "5"})
+                return _held(reply, held_ms)
             woken = await self._waiters.wait(key, hold_ms)
             waited_ms = max(self._clock.now_ms() - now_ms, 0)
             held_ms += waited_ms

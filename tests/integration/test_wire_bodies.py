@@ -182,11 +182,15 @@ async def test_whole_bodies_in_a_row_are_all_kept_although_the_client_leaves_at_
 async def test_a_whole_body_waits_for_a_handler_that_reads_late(
     gone: asyncio.Semaphore, framing: Framing, how: Close
 ) -> None:
-    received: list[bytes] = []
+    received: asyncio.Queue[bytes | None] = asyncio.Queue()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        await take(gone, 1)
-        received.append(await read_body(request, LARGE_BYTES, idle_ms=1_000))
+        body = None
+        try:
+            await take(gone, 1)
+            body = await read_body(request, LARGE_BYTES, idle_ms=1_000)
+        finally:
+            received.put_nowait(body)
         return web.Response(status=201)
 
     server = UploadServer(handle, access_log=None)
@@ -196,9 +200,9 @@ async def test_a_whole_body_waits_for_a_handler_that_reads_late(
     await site.start()
     try:
         await asyncio.to_thread(send_and_leave, runner.addresses[0], upload("/", BODY, framing), how)
+        assert await received.get() == BODY
     finally:
         await runner.cleanup()
-    assert received == [BODY]
 
 
 async def test_a_body_may_begin_a_whole_segment_after_its_head(running: Running, disk: asyncio.Event) -> None:

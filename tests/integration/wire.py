@@ -121,7 +121,10 @@ class Connection:
         """
         if self._socket.fileno() < 0:
             return
+        give_up_s = time.monotonic() + PATIENCE_S
         while _unacknowledged_bytes(self._socket):
+            if time.monotonic() > give_up_s:
+                raise TimeoutError("the server does not take what was sent")
             time.sleep(0.0005)
         if how is Close.RST:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,1 +1,1 @@
-"""One file per module of `origin`: pure rendering as tables, handlers over real sockets on loopback with a clock of their own."""
+"""One file per module of `origin`: pure rendering as tables, handlers on real sockets with a fake clock."""

@@ -1,0 +1,201 @@
+"""JSON logs: one object a line, never in the way, and honest about what was dropped."""
+
+import io
+import json
+import logging
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+import origin.logs
+from origin.logs import DroppingQueueHandler, JsonFormatter, LogWriter, fields
+
+log = logging.getLogger("tests.origin.logs")
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Iterator[None]:
+    """Give the root logger back to whoever had it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers, root.level = handlers, level
+
+
+@contextmanager
+def writing(stream: io.StringIO, level: str = "info") -> Iterator[LogWriter]:
+    writer = LogWriter(level, stream)
+    writer.start()
+    try:
+        yield writer
+    finally:
+        writer.stop()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def record(message: str = "request", **values: object) -> logging.LogRecord:
+    made = logging.LogRecord("origin.routes", logging.INFO, "", 0, message, None, None)
+    made.__dict__.update(fields(**values))
+    return made
+
+
+def test_a_line_tells_when_how_grave_who_and_what() -> None:
+    made = record(status=200, path="/derby/v720/7.m4s")
+    made.created = 1_700_000_000.1239
+    assert json.loads(JsonFormatter().format(made)) == {
+        "time": "2023-11-14T22:13:20.123Z",
+        "level": "info",
+        "logger": "origin.routes",
+        "message": "request",
+        "status": 200,
+        "path": "/derby/v720/7.m4s",
+    }
+
+
+ODD = ["a\nb", "\x1b[31m", '"', "\u2028", "\udcff", "ü"]
+
+
+@pytest.mark.parametrize("text", ODD, ids=ascii)
+def test_what_a_client_sends_stays_within_its_line(text: str) -> None:
+    line = JsonFormatter().format(record(path=text))
+    assert "\n" not in line
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["path"] == text
+
+
+def test_values_that_json_does_not_know_are_written_as_text() -> None:
+    assert json.loads(JsonFormatter().format(record(error=ValueError("odd"))))["error"] == "odd"
+
+
+def test_an_exception_is_part_of_its_line() -> None:
+    stream = io.StringIO()
+    with writing(stream):
+        try:
+            raise ValueError("odd")
+        except ValueError:
+            log.exception("request failed")
+    (line,) = lines(stream)
+    assert line["message"] == "request failed"
+    assert line["level"] == "error"
+    assert line["exception"].endswith("ValueError: odd")
+
+
+def test_lines_are_written_in_order_and_all_of_them_before_the_writer_stops() -> None:
+    stream = io.StringIO()
+    with writing(stream):
+        for number in range(100):
+            log.info("request", extra=fields(number=number))
+    assert [line["number"] for line in lines(stream)] == list(range(100))
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        ("debug", ["debug", "info", "warning", "error"]),
+        ("info", ["info", "warning", "error"]),
+        ("warning", ["warning", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_lines_below_the_level_are_left_out(level: str, expected: list[str]) -> None:
+    stream = io.StringIO()
+    with writing(stream, level):
+        log.debug("a")
+        log.info("b")
+        log.warning("c")
+        log.error("d")
+    assert [line["level"] for line in lines(stream)] == expected
+
+
+def test_after_the_writer_stopped_nothing_is_written() -> None:
+    stream = io.StringIO()
+    with writing(stream):
+        pass
+    log.info("too late")
+    assert stream.getvalue() == ""
+
+
+def drain(lines_queue: "queue.Queue[logging.LogRecord]") -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    while not lines_queue.empty():
+        made = lines_queue.get_nowait()
+        found.append((made.getMessage(), getattr(made, "fields", {})))
+    return found
+
+
+def test_when_the_queue_is_full_lines_are_dropped_and_the_next_one_says_how_many() -> None:
+    lines_queue: queue.Queue[logging.LogRecord] = queue.Queue(2)
+    handler = DroppingQueueHandler(lines_queue)
+    for number in range(5):
+        handler.handle(record(number=number))
+    assert handler.dropped_count == 3
+    assert drain(lines_queue) == [("request", {"number": 0}), ("request", {"number": 1})]
+    handler.handle(record(number=5))
+    assert drain(lines_queue) == [("request", {"number": 5}), ("log lines dropped", {"count": 3})]
+    assert handler.dropped_count == 0
+    handler.handle(record(number=6))
+    assert drain(lines_queue) == [("request", {"number": 6})]
+
+
+def test_a_count_of_dropped_lines_that_does_not_fit_either_is_not_forgotten() -> None:
+    """A terminal that is slow frees one place at a time: the line takes it, and nothing is left for the count."""
+    lines_queue: queue.Queue[logging.LogRecord] = queue.Queue(1)
+    handler = DroppingQueueHandler(lines_queue)
+    for number in range(101):
+        handler.handle(record(number=number))
+    lines_queue.get_nowait()
+    handler.handle(record(number=101))
+    assert handler.dropped_count == 100
+    handler.handle(record(number=102))
+    assert handler.dropped_count == 101
+
+
+class StuckStream(io.StringIO):
+    """A terminal that takes nothing until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.reached.set()
+        assert self.go_on.wait(10)
+        return super().write(text)
+
+
+def test_a_terminal_that_is_stuck_holds_nobody_up_and_the_loss_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origin.logs, "QUEUE_LINES_MAX", 3)
+    stream = StuckStream()
+    with writing(stream):
+        log.info("request", extra=fields(number=0))
+        assert stream.reached.wait(10)
+        for number in range(1, 10):
+            log.info("request", extra=fields(number=number))
+        stream.go_on.set()
+        while stream.getvalue().count("\n") != 4:  # the writer's thread empties the queue
+            pass
+        log.info("request", extra=fields(number=10))
+    written = lines(stream)
+    assert [line["number"] for line in written if line["message"] == "request"] == [0, 1, 2, 3, 10]
+    assert [line["count"] for line in written if line["message"] == "log lines dropped"] == [6]
+    assert [line["level"] for line in written if line["message"] == "log lines dropped"] == ["warning"]
+
+
+def test_a_writer_whose_queue_is_full_can_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origin.logs, "QUEUE_LINES_MAX", 1)
+    stream = StuckStream()
+    with writing(stream):
+        log.info("first")
+        assert stream.reached.wait(10)
+        log.info("second")
+        threading.Timer(0.01, stream.go_on.set).start()
+    assert [line["message"] for line in lines(stream)] == ["first", "second"]

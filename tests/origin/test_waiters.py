@@ -1,0 +1,194 @@
+"""The waiting list: bounded, in the order of arrival, and nobody is forgotten or counted twice."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from origin.waiters import Waiters
+from tests.support.events import make_key
+
+KEY, OTHER = make_key(10), make_key(11)
+LONG_MS = 60_000
+
+
+class Crowd:
+    """A waiting list, how many it said were waiting, and in which order they went on."""
+
+    def __init__(self, limit_count: int = 100) -> None:
+        self.counts: list[int] = []
+        self.gone: list[tuple[str, bool]] = []
+        self.waiters = Waiters(limit_count, self.counts.append)
+
+    async def join(self, name: str, timeout_ms: int = LONG_MS, key: object = KEY) -> "asyncio.Task[None]":
+        """Let somebody wait; returns when they do."""
+        task = asyncio.create_task(self._wait(name, timeout_ms, OTHER if key is OTHER else KEY))
+        await asyncio.sleep(0)
+        return task
+
+    async def _wait(self, name: str, timeout_ms: int, key: object) -> None:
+        self.gone.append((name, await self.waiters.wait(OTHER if key is OTHER else KEY, timeout_ms)))
+
+
+@pytest.fixture
+def crowd() -> Crowd:
+    return Crowd()
+
+
+async def test_who_waits_goes_on_when_woken(crowd: Crowd) -> None:
+    task = await crowd.join("first")
+    assert crowd.waiters.count == 1
+    assert not task.done()
+    assert crowd.waiters.wake(KEY) == 1
+    await task
+    assert crowd.gone == [("first", True)]
+    assert crowd.counts == [1, 0]
+
+
+async def test_all_who_wait_go_on_in_the_order_in_which_they_came(crowd: Crowd) -> None:
+    names = [str(number) for number in range(20)]
+    tasks = [await crowd.join(name) for name in names]
+    assert crowd.waiters.wake(KEY) == 20
+    await asyncio.gather(*tasks)
+    assert crowd.gone == [(name, True) for name in names]
+    assert crowd.waiters.count == 0
+
+
+async def test_only_those_who_wait_for_it_are_woken(crowd: Crowd) -> None:
+    one, other = await crowd.join("one"), await crowd.join("other", key=OTHER)
+    assert crowd.waiters.wake(KEY) == 1
+    await one
+    assert not other.done()
+    assert crowd.waiters.wake(OTHER) == 1
+    await other
+
+
+async def test_waking_nobody_wakes_nobody(crowd: Crowd) -> None:
+    assert crowd.waiters.wake(KEY) == 0
+    assert crowd.counts == []
+
+
+async def test_a_second_wake_finds_nobody_left(crowd: Crowd) -> None:
+    task = await crowd.join("first")
+    assert (crowd.waiters.wake(KEY), crowd.waiters.wake(KEY)) == (1, 0)
+    await task
+    assert crowd.counts == [1, 0]
+
+
+async def test_who_comes_after_the_wake_waits_for_the_next_one(crowd: Crowd) -> None:
+    first = await crowd.join("first")
+    crowd.waiters.wake(KEY)
+    second = await crowd.join("second")  # joins while the first is on its way out
+    await first
+    assert not second.done()
+    assert crowd.waiters.count == 1
+    assert crowd.waiters.wake(KEY) == 1
+    await second
+    assert crowd.gone == [("first", True), ("second", True)]
+
+
+async def test_who_was_registered_before_the_first_suspension_misses_no_wake(crowd: Crowd) -> None:
+    """`wait` joins the list before anything else can run: a wake in the very next step reaches it."""
+    waiting = crowd.waiters.wait(KEY, LONG_MS)
+    waiting.send(None)
+    assert crowd.waiters.wake(KEY) == 1
+    with pytest.raises(StopIteration) as ended:
+        waiting.send(None)
+    assert ended.value.value is True
+
+
+@pytest.mark.parametrize("timeout_ms", [0, 1])
+async def test_who_waited_long_enough_goes_on_unwoken(crowd: Crowd, timeout_ms: int) -> None:
+    assert await crowd.waiters.wait(KEY, timeout_ms) is False
+    assert crowd.counts == [1, 0]
+    assert crowd.waiters.wake(KEY) == 0
+
+
+async def test_one_who_gave_up_leaves_the_others_waiting(crowd: Crowd) -> None:
+    patient = await crowd.join("patient")
+    await (await crowd.join("impatient", timeout_ms=0))
+    assert not patient.done()
+    assert crowd.waiters.wake(KEY) == 1
+    await patient
+    assert crowd.gone == [("impatient", False), ("patient", True)]
+
+
+async def test_who_is_cancelled_frees_the_place_at_once() -> None:
+    crowd = Crowd(limit_count=1)
+    task = await crowd.join("first")
+    was_full = crowd.waiters.is_full
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (was_full, crowd.waiters.is_full) == (True, False)
+    assert crowd.counts == [1, 0]
+    assert crowd.waiters.wake(KEY) == 0
+
+
+async def test_who_is_cancelled_in_the_same_moment_as_woken_is_cancelled(crowd: Crowd) -> None:
+    leaving, staying = await crowd.join("leaving"), await crowd.join("staying")
+    crowd.waiters.wake(KEY)
+    leaving.cancel()
+    results = await asyncio.gather(leaving, staying, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert crowd.gone == [("staying", True)]
+    assert crowd.waiters.count == 0
+
+
+async def test_who_is_cancelled_just_before_the_wake_is_not_woken_twice(crowd: Crowd) -> None:
+    leaving, staying = await crowd.join("leaving"), await crowd.join("staying")
+    leaving.cancel()
+    crowd.waiters.wake(KEY)
+    await asyncio.gather(leaving, staying, return_exceptions=True)
+    assert leaving.cancelled()
+    assert crowd.gone == [("staying", True)]
+    assert crowd.counts[-1] == 0
+
+
+@pytest.mark.parametrize("limit_count", [0, 1, 3])
+async def test_no_more_wait_than_are_allowed(limit_count: int) -> None:
+    crowd = Crowd(limit_count)
+    tasks = []
+    for number in range(limit_count):
+        assert not crowd.waiters.is_full
+        tasks.append(await crowd.join(str(number), key=OTHER if number % 2 else KEY))
+    assert crowd.waiters.is_full
+    with pytest.raises(AssertionError, match="ask is_full"):
+        await crowd.waiters.wait(KEY, LONG_MS)
+    assert crowd.waiters.count == limit_count
+    crowd.waiters.close()
+    await asyncio.gather(*tasks)
+
+
+async def test_closing_lets_everybody_go_and_nobody_wait_any_more(crowd: Crowd) -> None:
+    tasks = [await crowd.join("one"), await crowd.join("other", key=OTHER)]
+    was_closed = crowd.waiters.is_closed
+    crowd.waiters.close()
+    assert (was_closed, crowd.waiters.is_closed) == (False, True)
+    await asyncio.gather(*tasks)
+    assert crowd.waiters.count == 0
+    with pytest.raises(AssertionError, match="is_closed first"):
+        await crowd.waiters.wait(KEY, LONG_MS)
+    crowd.waiters.close()
+
+
+def nothing(_: Crowd) -> None:
+    """Leave it to the time-out."""
+
+
+def wake(crowd: Crowd) -> None:
+    crowd.waiters.wake(KEY)
+
+
+def close(crowd: Crowd) -> None:
+    crowd.waiters.close()
+
+
+@pytest.mark.parametrize("ending", [nothing, wake, close], ids=["time-out", "wake", "close"])
+async def test_whatever_ends_the_wait_the_list_is_empty_after_it(crowd: Crowd, ending: Callable[[Crowd], None]) -> None:
+    tasks = [await crowd.join(str(number), timeout_ms=1) for number in range(5)]
+    ending(crowd)
+    await asyncio.gather(*tasks)
+    assert crowd.waiters.count == 0
+    assert crowd.counts == [1, 2, 3, 4, 5, 4, 3, 2, 1, 0]
+    assert crowd.waiters._waiting == {}
