@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from origin.metrics import Metrics
 from origin.publish import Publisher, PublishLimits
 from origin.receive import UploadServer
 from origin.routes import admin_handler, deliver_handler, publish_handler
+from origin.server import OriginServer
 from origin.target import Programmes
 from origin.waiters import Waiters
 from storage.base import Stores
@@ -38,6 +40,8 @@ log = logging.getLogger(__name__)
 # that it is the cache that closes, and never while it sends the next request.
 KEEPALIVE_S: Final = 75
 BACKLOG: Final = 1024
+# Uploads have been waited for when their connections are shut down; what is left then is to be cut.
+CUT_AFTER_MS: Final = 500
 # How much of a packager's next request is taken while the one before it is still being stored, in bytes: twice
 # this. A packager that leaves takes back what has not been read by then; with aiohttp's own 256 KiB, that was
 # every second of two 1 MB segments in a row. 8 MiB hold the segments of 30 Mbit/s.
@@ -75,6 +79,7 @@ class Origin:
         self._decider = Decider(self.programmes.events, self.stores, self.clock, self.metrics.observe_fault)
         self._runners: list[web.ServerRunner] = []
         self._upload_server: UploadServer | None = None
+        self._publisher: Publisher | None = None
         self._publish_metrics()
 
     async def start(self) -> None:
@@ -84,13 +89,15 @@ class Origin:
             StorageError: The disk cannot be used. OSError: An address is in use.
         """
         try:
-            admin = web.Server(admin_handler(Admin(self.metrics.registry, self.health)), access_log=None)
+            admin = OriginServer(admin_handler(Admin(self.metrics.registry, self.health)))
             self.admin_address = await self._listen(admin, self.settings.listen.admin)
             self.health.state = State.RECOVERING
             await asyncio.to_thread(self._recover)  # probes are answered meanwhile
             self.deliver_address = await self._listen(self._deliver_server(), self.settings.listen.deliver)
             self._upload_server = self._publish_server()
-            self.publish_address = await self._listen(self._upload_server, self.settings.listen.publish)
+            self.publish_address = await self._listen(
+                self._upload_server, self.settings.listen.publish, patience_ms=CUT_AFTER_MS
+            )
         except BaseException:
             await self.stop()
             raise
@@ -113,21 +120,37 @@ class Origin:
         self.health.state = State.STOPPING
         log.info("stopping", extra=fields(held=self.waiters.count))
         self.waiters.close()
-        admin, traffic = self._runners[:1], self._runners[1:]
-        await asyncio.gather(*(runner.cleanup() for runner in traffic))
-        if self._upload_server is not None:
-            await self._upload_server.drain()
+        admin, deliver, publish = self._runners[:1], self._runners[1:2], self._runners[2:]
+        await asyncio.gather(*(runner.cleanup() for runner in deliver), *map(self._finish_uploads, publish))
         self._decider.stop()
         await asyncio.to_thread(self._files.close)
-        await asyncio.to_thread(self.journal.close)
+        try:
+            await asyncio.to_thread(self.journal.close)
+        except StorageError as exc:
+            log.error("journal not flushed at the end", extra=fields(error=str(exc)))
         for runner in admin:
             await runner.cleanup()
         log.info("stopped")
+
+    async def _finish_uploads(self, runner: web.ServerRunner) -> None:
+        """Take no new connection, let uploads in progress end, then cut what is left.
+
+        Before aiohttp's own clean-up, which stops reading at once: the body of an upload would be lost.
+        """
+        await asyncio.gather(*(site.stop() for site in runner.sites))
+        if self._publisher is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.stop_timeout_ms / 1000):
+                    await self._publisher.finish()
+        await runner.cleanup()
+        if self._upload_server is not None:
+            await self._upload_server.drain()
 
     def _recover(self) -> None:
         """Fold the journal into the catalog; only then do metrics and waiting requests follow it."""
         self._root.mkdir(parents=True, exist_ok=True)
         self.journal.follow(self.catalog.apply)
+        self.journal.follow(self.metrics.follow_newest)
         replay = self.journal.open()  # first: it is refused when another origin uses this folder
         leftovers_count = self._files.open()
         self.journal.follow(self._wake)
@@ -149,7 +172,7 @@ class Origin:
         if isinstance(entry.record, Chosen):
             self.waiters.wake(entry.record.key)
 
-    def _deliver_server(self) -> web.Server:
+    def _deliver_server(self) -> OriginServer:
         deliverer = Deliverer(
             self.programmes,
             self.stores,
@@ -160,14 +183,14 @@ class Origin:
         )
         handler = deliver_handler(deliverer, self.metrics, log_requests=self.settings.log.requests)
         # A client that leaves must free its place in the waiting list: its handler is cancelled.
-        return web.Server(handler, handler_cancellation=True, access_log=None, keepalive_timeout=KEEPALIVE_S)
+        return OriginServer(handler, handler_cancellation=True, keepalive_timeout=KEEPALIVE_S)
 
     def _publish_server(self) -> UploadServer:
         settings = self.settings
         intake = Intake(
             self.programmes.events, self.stores, self._decider, self.clock, on_fault=self.metrics.observe_fault
         )
-        publisher = Publisher(
+        self._publisher = Publisher(
             self.programmes,
             intake,
             self.catalog,
@@ -180,20 +203,21 @@ class Origin:
                 uploads_count=settings.limits.uploads,
             ),
         )
-        handler = publish_handler(publisher, self.metrics, log_requests=settings.log.requests)
+        handler = publish_handler(self._publisher, self.metrics, log_requests=settings.log.requests)
         # A refused body is read to its end and dropped: closing a persistent connection would kill ffmpeg.
         linger_s = settings.limits.body_idle_ms / 1000
         return UploadServer(
             handler,
-            access_log=None,
             keepalive_timeout=KEEPALIVE_S,
             lingering_time=linger_s,
             read_bufsize=UPLOAD_BUFFER_BYTES,
         )
 
-    async def _listen(self, server: web.Server, address: Address) -> tuple[str, int]:
-        # For aiohttp 0 means for ever.
-        runner = web.ServerRunner(server, shutdown_timeout=max(self.settings.stop_timeout_ms, 1) / 1000)
+    async def _listen(self, server: OriginServer, address: Address, patience_ms: int | None = None) -> tuple[str, int]:
+        """Open a listener. At the end it waits for requests in progress, by default for the stop timeout."""
+        if patience_ms is None:
+            patience_ms = max(self.settings.stop_timeout_ms, 1)  # for aiohttp 0 means for ever
+        runner = web.ServerRunner(server, shutdown_timeout=patience_ms / 1000)
         await runner.setup()
         self._runners.append(runner)
         site = web.TCPSite(runner, address.host, address.port, backlog=BACKLOG)

@@ -11,6 +11,9 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+# The request headers that `evaluate` looks at.
+FIELDS: Final = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Range", "If-Range")
+
 _RANGE: Final = re.compile(r"bytes=\s*([0-9]{0,19})-([0-9]{0,19})\s*\Z", re.IGNORECASE)
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 
@@ -61,7 +64,7 @@ class Representation:
 
 
 def evaluate(headers: Mapping[str, str], selected: Representation, *, is_head: bool = False) -> Evaluation:
-    """Return how to answer a GET or HEAD. `headers` must look names up regardless of case.
+    """Return how to answer a GET or HEAD. `headers` holds `FIELDS`, lists that came in several lines joined.
 
     Source: order of evaluation in RFC 9110, 13.2.2. Only GET has ranges (14.2).
     """

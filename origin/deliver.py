@@ -34,6 +34,8 @@ METHODS: Final = ("GET", "HEAD")
 MANIFEST_LAG_SEGMENTS: Final = 3
 
 _HOLDABLE: Final = (WindowClass.NEXT, WindowClass.DUE)
+# What was chosen may be outside after the clock went on, or after the configuration changed.
+_OUTSIDE: Final = (WindowClass.BEFORE_START, WindowClass.AFTER_END, WindowClass.EXPIRED)
 _REFUSALS: Final = {
     WindowClass.BEFORE_START: (Problem.BEFORE_START, "Segment {number} is older than the event."),
     WindowClass.AFTER_END: (Problem.AFTER_END, "Segment {number} is after the event's end."),
@@ -47,7 +49,7 @@ _REFUSALS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class DeliverRequest:
-    """A GET or HEAD. `headers` looks names up regardless of case."""
+    """A GET or HEAD, with those of its headers that `conditional.FIELDS` names."""
 
     method: str
     path: str
@@ -141,7 +143,8 @@ class Deliverer:
             window_class = _init_class(event, now_ms)
             kind, _ = _REFUSALS[window_class]
             detail = f"No init segment of rendition {key.rendition_id!r} has been published."
-            policy = cache_policy.negative(event, event.first_number, window_class, now_ms)
+            # Init segments may be published at any time, so nothing is certain for long.
+            policy = cache_policy.absent() if window_class is WindowClass.NEXT else cache_policy.unknown()
             return problem(kind, detail, policy, event=event.id, rendition=key.rendition_id)
         window_class = classify(event, key.number, now_ms)
         kind, text = _REFUSALS[window_class]
@@ -162,7 +165,7 @@ class Deliverer:
     ) -> Reply:
         event, candidate = programme.event, choice.candidate
         now_ms = self._clock.now_ms()
-        if key.number is not None and classify(event, key.number, now_ms) is WindowClass.EXPIRED:
+        if key.number is not None and classify(event, key.number, now_ms) in _OUTSIDE:
             return self._refuse(event, key, now_ms)
         headers = segment_headers(event, key, candidate)
         headers["Content-Type"] = media_type(text, event.rendition(key.rendition_id).kind)
@@ -222,11 +225,11 @@ class Deliverer:
                 for mask in masks
             )
         }
-        if not copies:
-            return None
-        oldest_ms = max(copy.published_ms for copy in copies.values())
-        oldest_ms -= MANIFEST_LAG_SEGMENTS * event.timeline.duration_ms
         in_order = [copies[pipeline.id] for pipeline in event.pipelines if pipeline.id in copies]
+        if not in_order:
+            return None
+        oldest_ms = max(copy.published_ms for copy in in_order)
+        oldest_ms -= MANIFEST_LAG_SEGMENTS * event.timeline.duration_ms
         return next((copy for copy in in_order if copy.published_ms >= oldest_ms), None)
 
     async def _render(

@@ -16,7 +16,8 @@ from origin.clock import Clock
 from origin.decider import Decider
 from origin.logs import fields
 from selection.model import Candidate, Choice, Defect, Event, SegmentKey
-from selection.window import WindowClass, classify, due_ms, opens_ms
+from selection.rank import flaws
+from selection.window import WindowClass, classify, opens_ms
 from storage.base import BodyKey, Stores, body_key, digest_of, manifest_key
 from storage.errors import StorageError
 from storage.records import Manifest, ManifestPublished, Published
@@ -74,7 +75,7 @@ class OutsideWindow:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """This pipeline's copy was chosen and may be in caches; it cannot change any more."""
+    """This pipeline's copy was chosen and may be in caches; only a less flawed one may replace it."""
 
     choice: Choice
 
@@ -124,7 +125,7 @@ class Intake:
         """Store one upload as a candidate, record it, and let the rules decide.
 
         Raises:
-            StorageFull, StorageError: Nothing was stored.
+            StorageFull, StorageError: Nothing is promised: it may be recorded, but not survive a power cut.
         """
         async with self._turn(upload.key, upload.pipeline_id):
             outcome = await self._publish(upload)
@@ -135,26 +136,23 @@ class Intake:
     async def _publish(self, upload: Upload) -> Outcome:
         digest = await _digest(upload.body)
         settled = self._settle(upload, digest)
-        if settled is not None:
+        if settled is not None and not isinstance(settled, Unchanged):
             return settled
-        address = body_key(upload.key, upload.pipeline_id, digest)
-        await self._bodies.write(address, upload.body)
+        # Written again even if it is unchanged: the file may have been lost since, and this heals it.
+        await self._bodies.write(body_key(upload.key, upload.pipeline_id, digest), upload.body)
         settled = self._settle(upload, digest)
         if settled is not None:
-            if not isinstance(settled, Unchanged):
-                await self._discard(address)
+            await self._discard_unused(upload.key, upload.pipeline_id, digest)
             return settled
         former = self._copy(upload.key, upload.pipeline_id)
         try:
             candidate = self._record(upload, digest)
         except StorageError:
-            await self._discard(address)
+            await self._discard_unused(upload.key, upload.pipeline_id, digest)
             raise
         await self._journal.sync()
-        choice = self._catalog.choice(upload.key)
-        # A renewed init segment stays chosen for as long as the choice of its new copy cannot be recorded.
-        if former is not None and (choice is None or choice.candidate != former):
-            await self._discard(body_key(upload.key, upload.pipeline_id, former.digest))
+        if former is not None:
+            await self._discard_unused(upload.key, upload.pipeline_id, former.digest)
         return Stored(candidate, replaced=former is not None)
 
     async def publish_manifest(self, event_id: str, pipeline_id: str, name: str, body: bytes) -> bool:
@@ -186,21 +184,21 @@ class Intake:
             await self._discard(manifest_key(event_id, name, pipeline_id, former.digest))
         return former is not None
 
-    def late_ms(self, key: SegmentKey, received_ms: int) -> int | None:
-        """Return how long after due a copy arrived, negative when early; None for an init segment."""
-        return None if key.number is None else received_ms - due_ms(self._events[key.event_id], key.number)
-
     def _settle(self, upload: Upload, digest: str) -> Unchanged | Refusal | None:
         """Return how an upload ends without a new record, or None if it is to be recorded."""
         copy = self._copy(upload.key, upload.pipeline_id)
-        if copy is not None and copy.digest == digest:
+        choice = self._catalog.choice(upload.key)
+        is_chosen = choice is not None and choice.candidate.pipeline_id == upload.pipeline_id
+        # What is said of a copy counts until it is chosen: the choice was made with what was known then.
+        says_the_same = copy is not None and (copy.defects, copy.score) == (upload.defects, upload.score)
+        if copy is not None and copy.digest == digest and (is_chosen or says_the_same):
             return Unchanged(copy)
         refusal = self.refuse_by_clock(upload.key)
         if refusal is not None:
             return refusal
-        choice = self._catalog.choice(upload.key)
-        if choice is not None and not upload.key.is_init and choice.candidate.pipeline_id == upload.pipeline_id:
-            return Conflict(choice)
+        if choice is not None and is_chosen and not upload.key.is_init:
+            # Only a less flawed copy may take the place of one that caches may hold: that is an upgrade.
+            return None if flaws(upload.defects) < flaws(choice.candidate.defects) else Conflict(choice)
         return None
 
     def _copy(self, key: SegmentKey, pipeline_id: str) -> Candidate | None:
@@ -230,6 +228,15 @@ class Intake:
         be written and then deleted as the former ones.
         """
         return self._turns.setdefault(whose, asyncio.Lock())
+
+    async def _discard_unused(self, key: SegmentKey, pipeline_id: str, digest: str) -> None:
+        """Delete a body unless a copy or the choice in force still speaks of it."""
+        copy, choice = self._copy(key, pipeline_id), self._catalog.choice(key)
+        if copy is not None and copy.digest == digest:
+            return
+        if choice is not None and (choice.candidate.pipeline_id, choice.candidate.digest) == (pipeline_id, digest):
+            return
+        await self._discard(body_key(key, pipeline_id, digest))
 
     async def _discard(self, address: BodyKey) -> None:
         """Delete a body no record speaks of. One that stays costs space only, so a fault here fails nothing."""

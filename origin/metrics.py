@@ -97,6 +97,13 @@ class Metrics:
         for name, value in limits.items():
             self.limit.labels(name).set(value)
 
+    def follow_newest(self, entry: Entry) -> None:
+        """Follow the journal from its beginning: a pipeline that died before a restart is behind after it."""
+        if isinstance(entry.record, Published) and entry.record.key.number is not None:
+            pipeline = (entry.record.key.event_id, entry.record.candidate.pipeline_id)
+            number = entry.record.key.number
+            self._newest_numbers[pipeline] = max(self._newest_numbers.get(pipeline, number), number)
+
     def observe_entry(self, entry: Entry) -> None:
         """Follow the journal: count copies and choices. Only what happens now, never a replay."""
         record = entry.record
@@ -110,8 +117,6 @@ class Metrics:
             if number is not None:
                 late_ms = candidate.received_ms - due_ms(event, number)
                 self.publish_lateness.labels(event_id, candidate.pipeline_id).observe(late_ms / 1000)
-                newest = self._newest_numbers.get((event_id, candidate.pipeline_id), number)
-                self._newest_numbers[event_id, candidate.pipeline_id] = max(newest, number)
         elif isinstance(record, Chosen) and not record.key.is_init:
             choice = record.choice
             self.selection.labels(record.key.event_id, choice.candidate.pipeline_id, choice.rule.value).inc()

@@ -1,34 +1,35 @@
 """The publish side: PUT, POST and DELETE of packagers.
 
 The order of one PUT: read the target from the path, check everything that the head and the clock can tell,
-answer `Expect: 100-continue` by that decision, read the body, hand it to `intake`, answer. Statuses and
-texts are here; what happens to bytes is not.
+answer `Expect: 100-continue` by that decision, read the body, hand it to `intake`, answer. What happens to
+bytes is told in `intake`, how its outcomes read in `upload_answers`.
 """
 
+import asyncio
 import logging
 from dataclasses import dataclass, replace
-from typing import Any, assert_never
+from typing import Final
 
 from aiohttp import web
 
+from origin import upload_answers
 from origin.clock import Clock
-from origin.headers import etag
-from origin.intake import Conflict, Intake, OutsideWindow, Refusal, Stored, TooFarAhead, Unchanged, Upload
+from origin.intake import Intake, Stored, Unchanged, Upload
 from origin.logs import fields
 from origin.metrics import Metrics
-from origin.receive import BodyStalled, BodyTooLarge, BodyTruncated, read_body, send_continue
+from origin.receive import BodyStalled, BodyTooLarge, BodyTruncated, decode_gzip, read_body, send_continue
 from origin.reply import Problem, Reply, json_reply, problem
 from origin.target import Programmes, PublishTarget, split_path
 from origin.upload_headers import BadHeader, Declared, is_media_type, parse_declared
 from selection.model import SegmentKey
 from selection.names import ManifestName
-from selection.window import due_ms
 from storage.base import Catalog
 from storage.errors import StorageError, StorageFull
 
 log = logging.getLogger(__name__)
 
-METHODS = ("PUT", "POST", "DELETE")
+METHODS: Final = ("PUT", "POST", "DELETE")
+CODINGS: Final = ("identity", "gzip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,14 @@ class Publisher:
         self._limits = limits
         self._metrics = metrics
         self._uploads_count = 0
+        self._is_finishing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def finish(self) -> None:
+        """Wait for the uploads in progress; from now on every answer ends its connection."""
+        self._is_finishing = True
+        await self._idle.wait()
 
     async def answer(self, request: web.BaseRequest) -> Reply:
         """Answer one request; never raises for what a packager or the disk can do."""
@@ -78,7 +87,7 @@ class Publisher:
             reply = await self._take(request, target, declared)
         finally:
             self._change_uploads(-1)
-        return replace(reply, facts=_facts(target))
+        return replace(reply, facts=_facts(target), close=self._is_finishing)
 
     def _admit(self, request: web.BaseRequest) -> tuple[PublishTarget, Declared] | Reply:
         """Return what is to be taken, or the answer to a request whose body is not even read."""
@@ -103,6 +112,10 @@ class Publisher:
     def _change_uploads(self, by: int) -> None:
         self._uploads_count += by
         self._metrics.uploads_in_progress.set(self._uploads_count)
+        if self._uploads_count == 0:
+            self._idle.set()
+        else:
+            self._idle.clear()
 
     def _target(self, path: str) -> PublishTarget | Reply:
         event_id, rest = split_path(path)
@@ -138,36 +151,45 @@ class Publisher:
             declared = parse_declared(request.headers)
         except BadHeader as exc:
             return problem(Problem.BAD_HEADER, f"{exc}.")
-        if declared.digests and "Content-Encoding" in request.headers:
-            return problem(Problem.BAD_HEADER, "Content-Digest of an encoded body is not checked; send it unencoded.")
+        if _content_coding(request) not in CODINGS:
+            detail = (
+                f"Content-Encoding {request.headers['Content-Encoding']!r} is not known; send gzip, or none at all."
+            )
+            return problem(Problem.CODING, detail, headers={"Accept-Encoding": "gzip"})
         if (request.content_length or 0) > self._limit_bytes(target):
             return self._too_large(target)
         if isinstance(target.name, SegmentKey):
             refusal = self._intake.refuse_by_clock(target.name)
             if refusal is not None:
-                return self._refuse(target, target.name, refusal)
+                return upload_answers.refused(target, target.name, refusal, self._clock.now_ms())
         return declared
 
     async def _take(self, request: web.BaseRequest, target: PublishTarget, declared: Declared) -> Reply:
         try:
             if _expects_continue(request):
                 await send_continue(request)
-            body = await read_body(request, self._limit_bytes(target), self._limits.body_idle_ms)
+            sent = await read_body(request, self._limit_bytes(target), self._limits.body_idle_ms)
+            received_ms = self._clock.now_ms()
+            body = sent
+            if sent and _content_coding(request) == "gzip":
+                body = await asyncio.to_thread(decode_gzip, sent, self._limit_bytes(target))
         except BodyTooLarge:
             return self._too_large(target)
         except BodyStalled:
             idle_ms = self._limits.body_idle_ms
             return problem(Problem.BODY_STALLED, f"No byte came for {idle_ms} ms (limits.body_idle); nothing was kept.")
-        except (BodyTruncated, ConnectionError):
-            detail = "The connection ended before the body did; nothing was kept. Send it again."
+        except BodyTruncated:
+            detail = "The connection or the encoding ended before the body did; nothing was kept. Send it again."
             return problem(Problem.TRUNCATED, detail)
-        received_ms = self._clock.now_ms()
         if not body:
             detail = "An empty body opens a publishing point; nothing was stored."
             return json_reply(200, "empty", {"outcome": "empty", "detail": detail})
-        if not declared.digests_match(body):
+        if declared.digests and not await asyncio.to_thread(declared.digests_match, sent):
             detail = "The body is not the one Content-Digest speaks of; nothing was kept."
             return problem(Problem.DIGEST_MISMATCH, detail)
+        return await self._store(target, body, received_ms, declared)
+
+    async def _store(self, target: PublishTarget, body: bytes, received_ms: int, declared: Declared) -> Reply:
         try:
             if isinstance(target.name, ManifestName):
                 return await self._take_manifest(target, target.name, body)
@@ -178,7 +200,8 @@ class Publisher:
             log.error("upload not stored", extra=fields(event=target.event.id, name=target.text, error=str(exc)))
             if isinstance(exc, StorageFull):
                 return problem(Problem.DISK_FULL, "The disk of this origin is full; nothing was kept.")
-            return problem(Problem.STORAGE, "The disk of this origin failed; nothing was kept. Send it again.")
+            detail = "The disk of this origin failed; it cannot promise to keep this. Send it again."
+            return problem(Problem.STORAGE, detail)
 
     async def _take_manifest(self, target: PublishTarget, name: ManifestName, body: bytes) -> Reply:
         renewed = await self._intake.publish_manifest(target.event.id, target.pipeline.id, name.name, body)
@@ -191,60 +214,9 @@ class Publisher:
     ) -> Reply:
         upload = Upload(key, target.pipeline.id, body, received_ms, declared.defects, declared.score)
         outcome = await self._intake.publish(upload)
-        match outcome:
-            case Stored(candidate, replaced):
-                word = ("renewed" if key.is_init else "replaced") if replaced else "stored"
-                status = 200 if replaced else 201
-            case Unchanged(candidate):
-                word, status = "unchanged", 200
-            case _:
-                return self._refuse(target, key, outcome)
-        choice = self._catalog.choice(key)
-        document: dict[str, Any] = {
-            "outcome": word,
-            "event": key.event_id,
-            "pipeline": target.pipeline.id,
-            "rendition": key.rendition_id,
-            "number": key.number,
-            "bytes": candidate.size_bytes,
-            "etag": etag(candidate.digest),
-            "defects": [{"name": defect.name} | dict(defect.parameters) for defect in candidate.defects],
-            "chosen": choice is not None and choice.candidate.digest == candidate.digest,
-            "choice": None if choice is None else {"pipeline": choice.candidate.pipeline_id, "rule": choice.rule},
-        }
-        if key.number is not None:
-            document |= {
-                "due_ms": due_ms(target.event, key.number),
-                "late_ms": self._intake.late_ms(key, received_ms),
-            }
-        return json_reply(status, word, document)
-
-    def _refuse(self, target: PublishTarget, key: SegmentKey, refusal: Refusal) -> Reply:
-        members: dict[str, Any] = {"event": key.event_id, "rendition": key.rendition_id, "segment_number": key.number}
-        match refusal:
-            case TooFarAhead(opens_ms):
-                ahead_ms = opens_ms - self._clock.now_ms()
-                detail = (
-                    f"Segment {key.number} may be published from {opens_ms} on, in {ahead_ms} ms."
-                    " Check the packager's clock, its numbering, and the event's epoch."
-                )
-                return problem(Problem.TOO_FAR_AHEAD, detail, opens_ms=opens_ms, **members)
-            case OutsideWindow(window_class):
-                first, last = target.event.first_number, target.event.last_number
-                detail = (
-                    f"Segment {key.number} is {window_class.value}: the event takes {first} to"
-                    f" {'any later number' if last is None else last}, and only what is in its DVR window of"
-                    f" {target.event.dvr_window_ms} ms."
-                )
-                return problem(Problem.OUTSIDE_WINDOW, detail, **members)
-            case Conflict(choice):
-                detail = (
-                    f"Segment {key.number} of pipeline {choice.candidate.pipeline_id!r} was chosen with other bytes"
-                    " and may be in caches; it cannot be replaced."
-                )
-                return problem(Problem.ALREADY_CHOSEN, detail, etag=etag(choice.candidate.digest), **members)
-            case _:
-                assert_never(refusal)
+        if isinstance(outcome, Stored | Unchanged):
+            return upload_answers.taken(target, upload, outcome, self._catalog.choice(key))
+        return upload_answers.refused(target, key, outcome, self._clock.now_ms())
 
     def _limit_bytes(self, target: PublishTarget) -> int:
         is_manifest = isinstance(target.name, ManifestName)
@@ -260,6 +232,10 @@ def _facts(target: PublishTarget) -> dict[str, object]:
     if isinstance(target.name, SegmentKey):
         return facts | {"rendition": target.name.rendition_id, "number": target.name.number}
     return facts
+
+
+def _content_coding(request: web.BaseRequest) -> str:
+    return ", ".join(request.headers.getall("Content-Encoding", ["identity"])).strip().lower()
 
 
 def _expects_continue(request: web.BaseRequest) -> bool:

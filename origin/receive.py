@@ -10,10 +10,14 @@ each upload, and at its end in persistent mode with requests still queued. aioht
 
 The classes here keep both: a body that is complete stays readable, and complete requests behind it are
 handled although nobody waits for the answer. A body that was cut fails as before and leaves no trace.
+
+What aiohttp has not parsed when the connection ends is lost with it: it parses up to 32 requests behind the
+one in progress (`MAX_MSG_QUEUE_SIZE`), many segments' worth.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import zlib
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
@@ -21,7 +25,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpProcessingError, RawRequestMessage, StreamWriter
 from aiohttp.streams import StreamReader
 
-UploadHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+from origin.server import Handler, OriginProtocol, OriginServer
 
 
 class BodyTooLarge(Exception):
@@ -44,7 +48,7 @@ class UploadRequest(web.BaseRequest):
             super()._cancel(exc)
 
 
-class UploadProtocol(web.RequestHandler):
+class UploadProtocol(OriginProtocol):
     """A connection whose complete requests outlive it."""
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -64,7 +68,7 @@ class UploadProtocol(web.RequestHandler):
                 server.handle_orphan(UploadRequest(message, payload, self, writer, task, self._loop))
 
 
-class UploadServer(web.Server):
+class UploadServer(OriginServer):
     """The low-level server of the publish listener.
 
     Args:
@@ -72,8 +76,9 @@ class UploadServer(web.Server):
         kwargs: Options of aiohttp's `RequestHandler`.
     """
 
-    def __init__(self, handler: UploadHandler, **kwargs: Any) -> None:
-        super().__init__(handler, request_factory=self._make_upload, **kwargs)
+    def __init__(self, handler: Handler, **kwargs: Any) -> None:
+        # Decoded by `decode_gzip`: aiohttp takes a gzip body that was cut for a whole one.
+        super().__init__(handler, request_factory=self._make_upload, auto_decompress=False, **kwargs)
         self._orphans: set[asyncio.Task[web.StreamResponse]] = set()
 
     def __call__(self) -> UploadProtocol:
@@ -100,13 +105,16 @@ class UploadServer(web.Server):
         return UploadRequest(message, payload, protocol, writer, task, self._loop)
 
 
-async def _handle(handler: UploadHandler, request: web.BaseRequest) -> web.StreamResponse:
+async def _handle(handler: Handler, request: web.BaseRequest) -> web.StreamResponse:
     return await handler(request)
 
 
 async def send_continue(request: web.BaseRequest) -> None:
-    """Tell the client to go on with the body (RFC 9110, 10.1.1)."""
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    """Tell the client to go on with the body (RFC 9110, 10.1.1), unless all of it is here already."""
+    if request.content.is_eof():
+        return
+    with suppress(ConnectionError):  # whether the body is whole, `read_body` tells
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     # The interim response does not count as the beginning of the final one.
     request.writer.output_size = 0
 
@@ -140,3 +148,21 @@ async def read_body(request: web.BaseRequest, limit_bytes: int, idle_ms: int) ->
         # RuntimeError is what aiohttp raises for a connection that ended before the handler began to read.
         raise BodyTruncated from exc
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def decode_gzip(body: bytes, limit_bytes: int) -> bytes:
+    """Return what a gzip body holds; blocks for as long as that takes.
+
+    Raises:
+        BodyTooLarge, BodyTruncated: It holds more than the limit; it is cut, or not gzip.
+    """
+    decoder = zlib.decompressobj(wbits=31)
+    try:
+        decoded = decoder.decompress(body, limit_bytes + 1)
+    except zlib.error as exc:
+        raise BodyTruncated from exc
+    if len(decoded) > limit_bytes:
+        raise BodyTooLarge
+    if not decoder.eof or decoder.unused_data:
+        raise BodyTruncated
+    return decoded

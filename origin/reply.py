@@ -51,6 +51,7 @@ class Problem(Enum):
     STOPPING = (503, "Stopping")
     STORAGE = (503, "Storage fault")
     INTERNAL = (500, "Internal error")
+    BAD_REQUEST = (400, "Request not understood")
     TRUNCATED = (400, "Body cut short")
     BAD_HEADER = (400, "Header not understood")
     DIGEST_MISMATCH = (400, "Digest does not match the body")
@@ -61,6 +62,7 @@ class Problem(Enum):
     BODY_STALLED = (408, "Body stalled")
     TOO_LARGE = (413, "Body too large")
     NOT_MEDIA = (415, "Not media")
+    CODING = (415, "Content coding not supported")
     DISK_FULL = (507, "No space left")
 
     @property

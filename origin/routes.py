@@ -16,16 +16,16 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from origin.admin import Admin
+from origin.conditional import FIELDS
 from origin.deliver import Deliverer, DeliverRequest
 from origin.logs import fields
 from origin.metrics import Metrics
 from origin.publish import Publisher
 from origin.reply import Problem, Reply, problem
+from origin.server import response_of
 from selection import cache_policy
 
 log = logging.getLogger(__name__)
-
-SERVER = "Live-Origin"
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Observer = Callable[[Reply, float], None]
@@ -79,15 +79,7 @@ class Edge:
                     **reply.facts,
                 ),
             )
-        return _response(reply)
-
-
-def _response(reply: Reply) -> web.StreamResponse:
-    response = web.Response(status=reply.status, headers=reply.headers, body=reply.body or None)
-    response.headers["Server"] = SERVER
-    if reply.close:
-        response.force_close()
-    return response
+        return response_of(reply)
 
 
 def publish_handler(publisher: Publisher, metrics: Metrics, *, log_requests: bool) -> Handler:
@@ -103,7 +95,8 @@ def deliver_handler(deliverer: Deliverer, metrics: Metrics, *, log_requests: boo
     """Return the handler of the deliver listener."""
 
     async def answer(request: web.BaseRequest) -> Reply:
-        return await deliverer.answer(DeliverRequest(request.method, request.path, request.headers))
+        headers = {name: ", ".join(request.headers.getall(name)) for name in FIELDS if name in request.headers}
+        return await deliverer.answer(DeliverRequest(request.method, request.path, headers))
 
     def observe(reply: Reply, duration_s: float) -> None:
         held_ms = reply.facts.get("hold_ms", 0)

@@ -60,8 +60,9 @@ def negative(event: Event, number: int, window_class: WindowClass, now_ms: int) 
         case WindowClass.AFTER_END | WindowClass.EXPIRED:
             return CachePolicy(LONG_MS)
         case WindowClass.FUTURE:
-            opens_in_ms = hold_opens_ms(event, number) - now_ms
-            return CachePolicy(min(max(opens_in_ms, 1), LONG_MS))
+            # With a long publish delay a quick copy may be there, once its media has ended, before requests are held.
+            may_come_in_ms = min(hold_opens_ms(event, number), event.timeline.end_ms(number)) - now_ms
+            return CachePolicy(min(may_come_in_ms, LONG_MS)) if may_come_in_ms > 0 else absent()
         case WindowClass.NEXT | WindowClass.DUE:
             return absent()
         case WindowClass.GIVEN_UP:

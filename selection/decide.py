@@ -3,7 +3,8 @@
 Candidates are ranked by `selection.rank`. Arrival order never changes the ranking; it only decides when a
 choice can be made, and that too is a rule. The choice is the one possible at the *earliest* moment at which
 a rule allows one, made with what was known at that moment. So the answer does not depend on when this
-function is asked: a timer that fires late, or a replay after a crash, gives the same choice.
+function is asked: a timer that fires late, or a replay after a crash, gives the same choice. (A mask acts
+when it is set: it has no moment of its own.)
 
 The rules, in the order they are tried at each moment:
 
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from selection.model import Candidate, Choice, Event, Loss, Mask, Moment, Rule, SegmentKey
-from selection.rank import RankKey, best_possible_key, is_corrupt, rank_key
+from selection.rank import RankKey, best_possible_key, flaws, is_corrupt, rank_key
 from selection.window import due_ms, newest_due_number
 
 # A pipeline that missed this many due segments in a row is not waited for.
@@ -165,8 +166,14 @@ def _may_still_send(situation: Situation, pipeline_id: str, moment: Moment) -> b
 
 
 def is_down(situation: Situation, pipeline_id: str, moment: Moment) -> bool:
-    """Tell whether a pipeline had missed its last two due segments of this rendition by `moment`."""
+    """Tell whether a pipeline had missed its last two due segments of this rendition by `moment`.
+
+    Judged by the segments before the one in question: where everything comes later than `publish_delay` says,
+    the segment itself is due before anybody has it, and pipelines that deliver everything are not down.
+    """
     newest = newest_due_number(situation.event, moment.ms)
+    if situation.key.number is not None:
+        newest = min(newest, situation.key.number - 1)
     oldest = newest - MISSES_UNTIL_DOWN + 1
     if oldest < situation.event.first_number:
         return False
@@ -216,10 +223,10 @@ def _reconsider(situation: Situation, current: Choice, now_ms: int) -> Decision:
         return _choose(situation, best, Rule.MASK, Moment(now_ms, newest))
     # The first that came, not the best by now: how late the rules are asked must not matter.
     for copy in usable:
+        if flaws(copy.defects) < flaws(chosen.defects):
+            return _choose(situation, copy, Rule.UPGRADE, copy.moment)
         if copy.pipeline_id == chosen.pipeline_id and copy.digest != chosen.digest:
             return _choose(situation, copy, Rule.RENEWED, copy.moment)
-        if rank_key(event, copy).flaws < rank_key(event, chosen).flaws:
-            return _choose(situation, copy, Rule.UPGRADE, copy.moment)
     return Wait(None)
 
 

@@ -4,6 +4,7 @@ Only facts and the event's configuration count: fewest and least defects first, 
 where the event asks for it, then the order of the pipelines. Masked and corrupt copies are never ranked.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from selection.model import Candidate, Defect, Event, ScoreMode
@@ -25,25 +26,36 @@ SEVERITY: Final[dict[str, int]] = {
 SEVERITY_OTHER: Final = 1
 
 
-class RankKey(NamedTuple):
-    """Sorts candidates, best first. The last terms are unique within a segment, so the order is total."""
+class Flaws(NamedTuple):
+    """What makes a copy worse in itself, whoever sent it. Smaller is better; all zero for a good one."""
 
     worst_severity: int
     defects_count: int
     missing_ms: int
+
+
+class RankKey(NamedTuple):
+    """Sorts candidates, best first. The last terms are unique within a segment, so the order is total."""
+
+    flaws: Flaws
     lost_score: int
     pipeline_index: int
     pipeline_id: str
-
-    @property
-    def flaws(self) -> tuple[int, int, int]:
-        """What makes a copy worse in itself, whoever sent it."""
-        return (self.worst_severity, self.defects_count, self.missing_ms)
 
 
 def severity(defect: Defect) -> int:
     """Return how much `defect` hurts, from 1 to 8."""
     return SEVERITY.get(defect.name, SEVERITY_OTHER)
+
+
+def flaws(defects: Sequence[Defect]) -> Flaws:
+    """Return how much `defects` hurt together."""
+    missing = [defect.parameter("missing_ms") for defect in defects]
+    return Flaws(
+        worst_severity=max((severity(defect) for defect in defects), default=0),
+        defects_count=len(defects),
+        missing_ms=sum(max(int(value), 0) for value in missing if isinstance(value, int | float)),
+    )
 
 
 def is_corrupt(candidate: Candidate) -> bool:
@@ -57,11 +69,8 @@ def rank_key(event: Event, candidate: Candidate) -> RankKey:
     Where the event ranks by score, a copy without one counts as 0: an operator who asks for scores wants
     the copy that has a good one.
     """
-    missing = [defect.parameter("missing_ms") for defect in candidate.defects]
     return RankKey(
-        worst_severity=max((severity(defect) for defect in candidate.defects), default=0),
-        defects_count=len(candidate.defects),
-        missing_ms=sum(max(int(value), 0) for value in missing if isinstance(value, int | float)),
+        flaws=flaws(candidate.defects),
         lost_score=SCORE_MAX - (candidate.score or 0) if event.policy.score is ScoreMode.RANK else 0,
         pipeline_index=pipeline_index(event, candidate.pipeline_id),
         pipeline_id=candidate.pipeline_id,
@@ -70,7 +79,7 @@ def rank_key(event: Event, candidate: Candidate) -> RankKey:
 
 def best_possible_key(event: Event, pipeline_id: str) -> RankKey:
     """Return the best place a copy of `pipeline_id` that has not come yet could take."""
-    return RankKey(0, 0, 0, 0, pipeline_index(event, pipeline_id), pipeline_id)
+    return RankKey(flaws(()), 0, pipeline_index(event, pipeline_id), pipeline_id)
 
 
 def pipeline_index(event: Event, pipeline_id: str) -> int:

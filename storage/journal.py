@@ -79,7 +79,8 @@ class FileJournal:
                 os.fsync(self._descriptor)  # the last run may have been killed before it did
                 sync_folder(self._path.parent)
         except BlockingIOError as exc:
-            raise StorageError("journal-open", "another origin uses this folder; stop it, or give this one another storage.path") from exc
+            detail = "another origin uses this folder; stop it, or give this one another storage.path"
+            raise StorageError("journal-open", detail) from exc
         except OSError as exc:
             raise StorageError("journal-open", exc.strerror or str(exc)) from exc
         self._written_bytes = self._synced_bytes = whole_bytes

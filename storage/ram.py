@@ -1,7 +1,7 @@
 """The RAM tier: bodies by key within a budget of bytes, oldest out first.
 
 At the live edge age is what counts: a segment is asked for by everyone once and then hardly again. So the
-first in is the first out, and no rewind can push the live edge out by asking often.
+first in is the first out, and how often a body is asked for keeps it no longer.
 """
 
 from cachetools import FIFOCache

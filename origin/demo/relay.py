@@ -43,7 +43,7 @@ class Relay:
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[web.StreamResponse]] = set()
         self._session: aiohttp.ClientSession | None = None
-        self._server = UploadServer(self._handle, access_log=None)
+        self._server = UploadServer(self._handle)
         self._runner = web.ServerRunner(self._server, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
 
     async def start(self) -> str:

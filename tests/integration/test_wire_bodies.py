@@ -193,7 +193,7 @@ async def test_a_whole_body_waits_for_a_handler_that_reads_late(
             received.put_nowait(body)
         return web.Response(status=201)
 
-    server = UploadServer(handle, access_log=None)
+    server = UploadServer(handle)
     runner = web.ServerRunner(server)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -106,6 +106,11 @@ class FaultyBodies:
         self._random = random.Random(seed)
         self._gates: dict[str, Gate] = {}
 
+    def misbehave(self, faults: Faults, seed: int) -> None:
+        """Begin anew with these faults."""
+        self.faults = faults
+        self._random = random.Random(seed)
+
     @contextmanager
     def gate(self, operation: str, matching: str = "") -> Iterator[Gate]:
         """Stop every call of `operation` from now on; leaving the context opens the gate for good."""

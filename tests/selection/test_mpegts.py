@@ -1,0 +1,443 @@
+"""Transport stream segments: frames and times, counters, tables, and what is wrong."""
+
+import pytest
+
+from selection.media import SAMPLES_COUNT_MAX, STREAMS_COUNT_MAX, MediaError, MediaFault
+from selection.mpegts import StreamKind, StreamTimes, TsSegment, is_transport_stream, parse_ts
+from tests.support.steps import counted_steps
+from tests.support.ts import AAC, AUDIO_PID, H264, PACKET_BYTES, PMT_PID, VIDEO_PID, Muxer, adts, pat, pes, pmt, section
+
+FRAME_TICKS = 3_600
+WRAP = 1 << 33
+BOTH = ((VIDEO_PID, H264), (AUDIO_PID, AAC))
+
+
+def with_video(*times: tuple[int | None, int | None], payload: bytes = b"frame") -> Muxer:
+    """Return tables and video frames of (PTS, DTS), the first with random access."""
+    muxer = Muxer().add_tables([(VIDEO_PID, H264)])
+    for number, (pts, dts) in enumerate(times):
+        muxer.add_pes(VIDEO_PID, pes(pts, dts, payload), random_access=number == 0)
+    return muxer
+
+
+def at_rate(count: int, begin: int = 0) -> list[tuple[int | None, int | None]]:
+    return [(begin + number * FRAME_TICKS, None) for number in range(count)]
+
+
+def refusal(body: bytes) -> tuple[MediaFault, int]:
+    with pytest.raises(MediaError) as caught:
+        parse_ts(body, None)
+    return caught.value.reason, caught.value.offset
+
+
+def parse(muxer: Muxer, expected_ticks: int | None = None) -> TsSegment:
+    return parse_ts(muxer.body, expected_ticks)
+
+
+def test_a_segment_of_video_is_told() -> None:
+    segment = parse(with_video(*at_rate(48, begin=90_000), payload=bytes(500)))
+    assert (segment.packets_count, segment.program_number) == (2 + 48 * 3, 1)
+    assert segment.starts_with_tables
+    assert (segment.continuity_errors_count, segment.transport_errors_count, segment.first_error_offset) == (0, 0, None)
+    (video,) = segment.streams
+    assert segment.leader is video
+    assert (video.pid, video.stream_type, video.kind, video.codec) == (VIDEO_PID, H264, StreamKind.VIDEO, "h264")
+    assert (video.frames_count, video.duration) == (48, 48 * FRAME_TICKS)
+    assert video.times is not None
+    assert (video.times.first_pts, video.times.last_dts) == (90_000, 90_000 + 47 * FRAME_TICKS)
+    assert video.starts_with_random_access
+
+
+def test_frames_out_of_order_have_their_earliest_and_latest_time() -> None:
+    times = [(7_200, 0), (18_000, 3_600), (10_800, 7_200), (14_400, 10_800)]
+    (video,) = parse(with_video(*times)).streams
+    assert video.times == StreamTimes(
+        first_pts=7_200, first_dts=0, last_dts=10_800, earliest_pts=7_200, latest_pts=18_000, stamps_count=4
+    )
+    assert video.duration == 4 * FRAME_TICKS
+
+
+DURATIONS = [
+    ("none", [], None),
+    ("one-frame", [0], None),
+    ("two-frames", [0, 3_600], 7_200),
+    ("uneven-is-rounded-to-the-nearest", [0, 1_501, 3_003], 4_505),
+    ("all-at-once", [5, 5], 0),
+]
+
+
+@pytest.mark.parametrize(("stamps", "duration"), [case[1:] for case in DURATIONS], ids=[case[0] for case in DURATIONS])
+def test_the_last_frame_lasts_as_long_as_the_others_on_average(stamps: list[int], duration: int | None) -> None:
+    (video,) = parse(with_video(*[(pts, None) for pts in stamps])).streams
+    assert video.duration == duration
+
+
+UNWRAPPED = [
+    ("as-it-stands", 90_000, None, 90_000),
+    ("zero", 0, 0, 0),
+    ("in-the-first-day", 90_000, 90_100, 90_000),
+    ("in-the-hundredth-round", 90_000, 100 * WRAP + 90_000, 100 * WRAP + 90_000),
+    ("a-little-early-over-the-wrap", WRAP - 1, 100 * WRAP, 100 * WRAP - 1),
+    ("a-little-late-over-the-wrap", 1, 100 * WRAP - 1, 100 * WRAP + 1),
+    ("half-a-round-early", WRAP // 2, 100 * WRAP, 100 * WRAP - WRAP // 2),
+    ("just-under-half-a-round-late", WRAP // 2 - 1, 100 * WRAP, 100 * WRAP + WRAP // 2 - 1),
+    ("before-the-epoch", WRAP - 1_920, 0, -1_920),
+]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "expected", "unwrapped"), [case[1:] for case in UNWRAPPED], ids=[case[0] for case in UNWRAPPED]
+)
+def test_time_stamps_are_taken_as_near_the_grid(stamp: int, expected: int | None, unwrapped: int) -> None:
+    (video,) = parse(with_video((stamp, None)), expected).streams
+    assert video.times is not None
+    assert video.times.first_pts == unwrapped
+
+
+def test_a_wrap_within_a_segment_does_not_show() -> None:
+    for expected, begin in ((None, WRAP - FRAME_TICKS), (7 * WRAP, 7 * WRAP - FRAME_TICKS)):
+        (video,) = parse(with_video(*at_rate(3, begin=WRAP - FRAME_TICKS)), expected).streams
+        assert video.times is not None
+        assert (video.times.first_pts, video.times.latest_pts) == (begin, begin + 2 * FRAME_TICKS)
+        assert video.duration == 3 * FRAME_TICKS
+
+
+def test_sound_before_the_first_picture_is_not_a_round_later() -> None:
+    muxer = Muxer().add_tables().add_pes(VIDEO_PID, pes(0)).add_pes(AUDIO_PID, pes(WRAP - 1_920))
+    video, audio = parse(muxer).streams
+    assert video.times is not None
+    assert audio.times is not None
+    assert (video.times.first_pts, audio.times.first_pts) == (0, -1_920)
+
+
+def test_frames_without_time_stamps_are_counted() -> None:
+    (video,) = parse(with_video((None, None), (3_600, None), (None, None))).streams
+    assert video.frames_count == 3
+    assert video.times is not None
+    assert (video.times.stamps_count, video.duration) == (1, None)
+
+
+# -- sound
+
+SOUND = [
+    ("one-frame", adts(1), 1_920),
+    ("sixteen-frames", adts(16), 30_720),
+    ("44100-rounds-to-the-nearest", adts(3, rate_index=4), 6_269),
+    ("several-blocks-in-a-frame", adts(2, blocks=4), 15_360),
+    ("cut-frame-still-counts", adts(2)[:-5], 3_840),
+    ("cut-header-does-not", adts(2)[:-14], 1_920),
+    ("not-at-the-beginning", b"\0" + adts(3), None),
+    ("unknown-rate", adts(2, rate_index=13), None),
+    ("length-0", adts(1, length=20)[:3] + bytes(20), None),
+    ("nothing", b"", None),
+]
+
+
+@pytest.mark.parametrize(("payload", "last"), [case[1:] for case in SOUND], ids=[case[0] for case in SOUND])
+def test_the_last_frames_of_aac_tell_how_long_they_last(payload: bytes, last: int | None) -> None:
+    muxer = Muxer().add_tables([(AUDIO_PID, AAC)])
+    muxer.add_pes(AUDIO_PID, pes(0, payload=adts(16))).add_pes(AUDIO_PID, pes(30_720, payload=payload))
+    (audio,) = parse(muxer).streams
+    assert (audio.frames_count, audio.kind, audio.codec) == (2, StreamKind.AUDIO, "aac")
+    # Else it is taken to last as long as the one before.
+    assert audio.duration == 30_720 + (30_720 if last is None else last)
+
+
+def test_frames_of_other_packets_do_not_count_as_the_last_one_s() -> None:
+    muxer = Muxer().add_tables()
+    muxer.add_pes(AUDIO_PID, pes(0, payload=adts(20, length=100)))
+    muxer.add_pes(VIDEO_PID, pes(0, payload=bytes(400)))
+    muxer.add(AUDIO_PID, adts(1, length=184))
+    muxer.add_pes(VIDEO_PID, pes(3_600))
+    _, audio = parse(muxer).streams
+    assert audio.duration == 21 * 1_920
+
+
+# -- which streams there are
+
+
+def test_the_stream_that_leads_is_video_then_sound_then_any() -> None:
+    data = (0x102, 0x15)
+    for streams, stamped, leader in [
+        ((data, BOTH[1], BOTH[0]), (AUDIO_PID, VIDEO_PID), VIDEO_PID),
+        ((data, BOTH[1], BOTH[0]), (AUDIO_PID,), AUDIO_PID),
+        ((data, BOTH[0]), (), 0x102),
+    ]:
+        muxer = Muxer().add_tables(streams)
+        for pid in stamped:
+            muxer.add_pes(pid, pes(0))
+        assert parse(muxer).leader.pid == leader
+
+
+def test_streams_keep_the_order_of_the_table_and_unknown_types_are_data() -> None:
+    segment = parse(Muxer().add_tables([(0x30, 0x24), (0x31, 0x86), (0x32, 0x99), (0x33, 0x81)]))
+    assert [(each.pid, each.kind.value, each.codec) for each in segment.streams] == [
+        (0x30, "video", "h265"),
+        (0x31, "data", "scte35"),
+        (0x32, "data", "type-99"),
+        (0x33, "audio", "ac-3"),
+    ]
+    assert all(each.frames_count == 0 and each.times is None and each.duration is None for each in segment.streams)
+    assert not any(each.starts_with_random_access for each in segment.streams)
+
+
+def test_sections_in_a_data_stream_are_no_frames() -> None:
+    muxer = Muxer().add_tables([(VIDEO_PID, H264), (0x102, 0x86)]).add_pes(VIDEO_PID, pes(0))
+    muxer.add_section(0x102, section(0xFC, bytes(20)))
+    assert [each.frames_count for each in parse(muxer).streams] == [1, 0]
+
+
+def test_metadata_in_frames_is_counted() -> None:
+    muxer = Muxer().add_tables([(0x102, 0x15)]).add_pes(0x102, pes(900, stream_id=0xBD))
+    (metadata,) = parse(muxer).streams
+    assert (metadata.frames_count, metadata.codec) == (1, "metadata")
+
+
+def test_a_table_may_span_packets_and_have_descriptors() -> None:
+    streams = [(0x200 + number, H264) for number in range(STREAMS_COUNT_MAX)]
+    table = pmt(streams, descriptors=b"\x09\x04abcd", stream_descriptors=b"\x0a\x04eng\0" * 2)
+    assert len(table) > 2 * PACKET_BYTES
+    muxer = Muxer().add_section(0, pat({0: 0x10, 7: PMT_PID, 8: 0x1001})).add_section(PMT_PID, table)
+    segment = parse(muxer)
+    assert segment.program_number == 7
+    assert [each.pid for each in segment.streams] == [pid for pid, _ in streams]
+
+
+@pytest.mark.parametrize("pointer", [1, 100, 181])
+def test_a_table_may_begin_later_in_its_packet(pointer: int) -> None:
+    muxer = Muxer().add_section(0, pat({1: PMT_PID}), pointer).add_section(PMT_PID, pmt(BOTH), pointer)
+    assert len(parse(muxer).streams) == 2
+
+
+def test_a_table_ends_where_the_next_one_begins() -> None:
+    whole = pmt([(0x200 + number, H264) for number in range(STREAMS_COUNT_MAX)], stream_descriptors=b"\x0a\x02en")
+    muxer = Muxer().add_section(0, pat({1: PMT_PID})).add(PMT_PID, b"\0" + whole[:183], is_start=True)
+    rest = whole[183:]
+    muxer.add(PMT_PID, (bytes([len(rest)]) + rest + pmt(BOTH)).ljust(184, b"\xff"), is_start=True)
+    assert len(parse(muxer).streams) == STREAMS_COUNT_MAX
+
+
+def test_other_tables_on_the_same_packets_are_passed_over() -> None:
+    other = section(0x42, bytes(8))
+    muxer = Muxer().add_section(0, other).add_section(0, pat({1: PMT_PID}))
+    muxer.add_section(PMT_PID, other).add_section(PMT_PID, pmt(BOTH))
+    assert len(parse(muxer).streams) == 2
+
+
+def test_packets_of_no_stream_do_not_matter() -> None:
+    muxer = Muxer().add_section(0x11, section(0x42, bytes(8))).add_tables().add_pes(VIDEO_PID, pes(0))
+    muxer.add(0x1FFF, bytes(184)).skip(0x1FFF, 3).add(0x1FFF, bytes(184))
+    segment = parse(muxer)
+    assert (segment.starts_with_tables, segment.continuity_errors_count) == (True, 0)
+
+
+def test_tables_that_come_late_are_told() -> None:
+    early = Muxer().add_pes(VIDEO_PID, pes(0)).add_tables()
+    between = Muxer().add_section(0, pat({1: PMT_PID})).add_pes(VIDEO_PID, pes(0)).add_section(PMT_PID, pmt(BOTH))
+    assert not parse(early).starts_with_tables
+    assert not parse(between).starts_with_tables
+
+
+def test_random_access_must_be_at_the_very_start() -> None:
+    for random_access_at, cut, expected in (
+        (0, False, True),
+        (1, False, False),
+        (None, False, False),
+        (0, True, False),
+    ):
+        muxer = Muxer().add_tables([(VIDEO_PID, H264)])
+        if cut:
+            muxer.add(VIDEO_PID, bytes(184))  # the end of a frame of the segment before
+        for number in range(2):
+            muxer.add_pes(VIDEO_PID, pes(number * FRAME_TICKS), random_access=number == random_access_at)
+        (video,) = parse(muxer).streams
+        assert video.starts_with_random_access is expected
+
+
+# -- continuity
+
+
+def video_packets(*steps: str) -> TsSegment:
+    """Return what is told of a video stream that goes on by these steps."""
+    muxer = Muxer({VIDEO_PID: 9}).add_tables([(VIDEO_PID, H264)]).add_pes(VIDEO_PID, pes(0))
+    for step in steps:
+        if step == "next":
+            muxer.add(VIDEO_PID, bytes(184))
+        elif step == "again":
+            muxer.packets.append(muxer.packets[-1])
+        elif step == "lost":
+            muxer.skip(VIDEO_PID)
+        elif step == "reset":
+            muxer.skip(VIDEO_PID, 5).add(VIDEO_PID, bytes(100), adaptation=0x80)
+        elif step == "no-payload":
+            muxer.add(VIDEO_PID, None)
+        elif step == "other":
+            muxer.add(0x555, bytes(184))
+    return parse(muxer)
+
+
+COUNTERS = [
+    ("steady-over-the-wrap", ["next"] * 40, []),
+    ("lost-one", ["next", "lost", "next"], [4]),
+    ("lost-the-first-after-the-start", ["lost", "next"], [3]),
+    ("lost-sixteen-cannot-be-seen", ["lost"] * 16 + ["next"], []),
+    ("lost-fifteen-looks-like-a-repetition", ["lost"] * 15 + ["next"], []),
+    ("lost-twice", ["lost", "next", "next", "lost", "lost", "next"], [3, 5]),
+    ("repeated", ["next", "again", "next"], []),
+    ("repeated-twice", ["next", "again", "again", "next"], [5]),
+    ("repeated-again-later", ["next", "again", "next", "again"], []),
+    ("announced", ["next", "reset", "next"], []),
+    ("without-payload-the-counter-stands", ["next", "no-payload", "no-payload", "next"], []),
+    ("others-between", ["other", "next", "other", "lost", "next"], [6]),
+]
+
+
+@pytest.mark.parametrize(("steps", "places"), [case[1:] for case in COUNTERS], ids=[case[0] for case in COUNTERS])
+def test_missing_packets_are_found(steps: list[str], places: list[int]) -> None:
+    segment = video_packets(*steps)
+    assert list(segment.streams[0].continuity_errors) == places
+    assert segment.continuity_errors_count == len(places)
+    assert segment.first_error_offset == (places[0] * PACKET_BYTES if places else None)
+
+
+def test_missing_packets_of_tables_are_found_too() -> None:
+    muxer = Muxer().add_tables().skip(0).add_section(0, pat({1: PMT_PID}))
+    muxer.skip(PMT_PID).add_section(PMT_PID, pmt(BOTH))
+    segment = parse(muxer)
+    assert (segment.continuity_errors_count, segment.first_error_offset) == (2, 2 * PACKET_BYTES)
+
+
+def test_packets_marked_as_damaged_are_counted() -> None:
+    muxer = with_video((0, None)).add(VIDEO_PID, bytes(184), has_error=True).add(0x555, bytes(184), has_error=True)
+    segment = parse(muxer)
+    assert (segment.transport_errors_count, segment.continuity_errors_count) == (2, 0)
+    assert segment.first_error_offset == 3 * PACKET_BYTES
+
+
+def test_the_first_of_both_kinds_of_errors_is_told() -> None:
+    muxer = with_video((0, None)).skip(VIDEO_PID).add(VIDEO_PID, bytes(184)).add(VIDEO_PID, bytes(184), has_error=True)
+    assert parse(muxer).first_error_offset == 3 * PACKET_BYTES
+
+
+# -- what is wrong
+
+WHOLE = with_video(*at_rate(3), payload=bytes(300)).body
+
+
+def changed(offset: int, value: bytes) -> bytes:
+    return WHOLE[:offset] + value + WHOLE[offset + len(value) :]
+
+
+FIRST_FRAME = 2 * PACKET_BYTES
+# Behind an adaptation field of two bytes.
+PES_HEADER = FIRST_FRAME + 6
+DAMAGED = [
+    ("empty", b"", MediaFault.NOT_MEDIA, 0),
+    ("something-else", b"\0\0\0\x18styp", MediaFault.NOT_MEDIA, 0),
+    ("one-byte", b"\x47", MediaFault.TRUNCATED, 0),
+    ("one-byte-short", WHOLE[:-1], MediaFault.TRUNCATED, len(WHOLE) - PACKET_BYTES),
+    ("one-byte-long", WHOLE + b"\x47", MediaFault.TRUNCATED, len(WHOLE)),
+    ("garbage-behind", WHOLE + b"\0", MediaFault.LOST_SYNC, len(WHOLE)),
+    ("sync-byte", changed(4 * PACKET_BYTES, b"\x46"), MediaFault.LOST_SYNC, 4 * PACKET_BYTES),
+    ("byte-lost", WHOLE[:600] + WHOLE[601:], MediaFault.LOST_SYNC, 4 * PACKET_BYTES),
+    ("zeros", changed(1_000, bytes(400)), MediaFault.LOST_SYNC, 6 * PACKET_BYTES),
+    ("checksum-of-the-pat", changed(15, b"\xff"), MediaFault.BAD_FIELD, 0),
+    ("checksum-of-the-pmt", changed(PACKET_BYTES + 20, b"\xff"), MediaFault.BAD_FIELD, PACKET_BYTES),
+    ("no-pat", WHOLE[PACKET_BYTES:], MediaFault.MISSING_PART, 0),
+    ("no-pmt", WHOLE[:PACKET_BYTES] + WHOLE[FIRST_FRAME:], MediaFault.MISSING_PART, 0),
+    ("no-start-code", changed(PES_HEADER, b"\0\0\0"), MediaFault.BAD_FIELD, FIRST_FRAME),
+    ("no-marker-bit-1", changed(PES_HEADER + 9, b"\x20"), MediaFault.BAD_FIELD, FIRST_FRAME),
+    ("no-marker-bit-2", changed(PES_HEADER + 11, b"\0"), MediaFault.BAD_FIELD, FIRST_FRAME),
+    ("no-marker-bit-3", changed(PES_HEADER + 13, b"\0"), MediaFault.BAD_FIELD, FIRST_FRAME),
+    ("adaptation-too-long", changed(FIRST_FRAME + 4, b"\xb8"), MediaFault.BAD_SIZE, FIRST_FRAME),
+    ("adaptation-is-all-there-is", changed(FIRST_FRAME + 4, b"\xb7"), MediaFault.BAD_FIELD, FIRST_FRAME),
+    ("no-program", Muxer().add_section(0, pat({0: 0x10})).body, MediaFault.MISSING_PART, 0),
+    ("no-stream", Muxer().add_tables([]).body, MediaFault.MISSING_PART, PACKET_BYTES),
+    (
+        "lengths-in-the-pmt",
+        Muxer().add_section(0, pat({1: PMT_PID})).add_section(PMT_PID, pmt(BOTH, b"ab")[:12] + bytes(9)).body,
+        MediaFault.BAD_FIELD,
+        PACKET_BYTES,
+    ),
+    (
+        "endless-pmt",
+        Muxer().add_section(0, pat({1: PMT_PID})).add_section(PMT_PID, pmt(BOTH, bytes(900))[:184]).body,
+        MediaFault.TRUNCATED,
+        PACKET_BYTES,
+    ),
+    (
+        "pmt-that-does-not-add-up",
+        Muxer().add_section(0, pat({1: PMT_PID})).add_section(PMT_PID, section(2, b"\0\1\xc1\0\0\xe1\0\xf0\1")).body,
+        MediaFault.BAD_SIZE,
+        PACKET_BYTES,
+    ),
+    (
+        "too-many-streams",
+        Muxer().add_tables([(0x200 + number, H264) for number in range(STREAMS_COUNT_MAX + 1)]).body,
+        MediaFault.TOO_MANY,
+        PACKET_BYTES,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "offset"), [case[1:] for case in DAMAGED], ids=[case[0] for case in DAMAGED]
+)
+def test_damage_is_told_with_its_place(body: bytes, reason: MediaFault, offset: int) -> None:
+    assert refusal(body) == (reason, offset)
+
+
+def test_every_cut_within_a_packet_is_noticed() -> None:
+    for length in range(1, len(WHOLE)):
+        if length % PACKET_BYTES:
+            assert refusal(WHOLE[:length]) == (MediaFault.TRUNCATED, length - length % PACKET_BYTES)
+
+
+def test_time_stamps_that_do_not_fit_their_packet_are_none() -> None:
+    muxer = Muxer().add_tables([(VIDEO_PID, H264)])
+    muxer.add(VIDEO_PID, pes(5)[:13], is_start=True).add(VIDEO_PID, pes(5)[13:])
+    muxer.add(VIDEO_PID, pes(9, 7)[:18], is_start=True).add(VIDEO_PID, pes(9, 7)[18:])
+    (video,) = parse(muxer).streams
+    assert video.frames_count == 2
+    assert video.times is not None
+    assert (video.times.stamps_count, video.times.first_pts, video.times.first_dts) == (1, 9, 9)
+
+
+def test_a_stream_named_twice_is_told_once() -> None:
+    assert len(parse(Muxer().add_tables([*BOTH, *BOTH])).streams) == 2
+
+
+def test_transport_streams_are_known_by_their_first_byte() -> None:
+    assert is_transport_stream(WHOLE)
+    assert not is_transport_stream(b"")
+    assert not is_transport_stream(b"\0\0\0\x18styp")
+
+
+def test_frames_are_counted_up_to_the_limit() -> None:
+    head = Muxer().add_tables([(VIDEO_PID, H264)])
+    frame = Muxer().add(VIDEO_PID, pes(None)[:9], is_start=True).body
+    assert refusal(head.body + frame * (SAMPLES_COUNT_MAX + 1))[0] is MediaFault.TOO_MANY
+
+
+def test_work_grows_no_faster_than_the_body() -> None:
+    lost = Muxer().add(VIDEO_PID, pes(1)[:14], is_start=True).body
+    for unit in (lost, lost * 2, Muxer().add(0, b"\0", is_start=True).body, Muxer().add(AUDIO_PID, b"").body):
+
+        def steps_for(count: int, unit: bytes = unit) -> int:
+            body = Muxer().add_tables([(VIDEO_PID, H264)]).body + unit * count
+            with counted_steps() as steps:
+                parse_ts(body, None)
+            return steps.count
+
+        base, few, many = steps_for(1), steps_for(11), steps_for(1_001)
+        assert many - base <= (few - base) * 100 + 500
+
+
+def test_as_many_streams_as_may_be_do_not_multiply_the_work() -> None:
+    streams = [(0x200 + number, H264) for number in range(STREAMS_COUNT_MAX)]
+    tables = Muxer().add_tables(streams).body
+    unit = b"".join(Muxer().add(pid, pes(1)[:14], is_start=True).body for pid, _ in streams)
+    with counted_steps() as steps:
+        parse_ts(tables + unit * 100, None)
+    packets_count = len(unit) // PACKET_BYTES * 100
+    assert steps.count < 60 * packets_count + 10_000
