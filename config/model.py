@@ -151,7 +151,6 @@ class Settings(Section):
             yield from (finding.below("events", index) for finding in event_findings(event))
             yield from self._hold_findings(index, event)
         yield from self._body_idle_findings()
-        yield from self._uploads_findings()
 
     def _hold_findings(self, index: int, event: EventSettings) -> Iterator[Finding]:
         why = "the hold would end before the segment is due"
@@ -178,17 +177,6 @@ class Settings(Section):
                 f"limits.body_idle is {format_duration_ms(self.limits.body_idle_ms)} and {key_path(location)} is"
                 f" {format_seconds(longest)}: ffmpeg opens a PUT a whole segment before its body",
                 f"make limits.body_idle more than twice as long as the segment: over {format_seconds(2 * longest)}",
-            )
-
-    def _uploads_findings(self) -> Iterator[Finding]:
-        """ffmpeg's DASH muxer has a PUT open for every rendition all the time."""
-        tracks_count = sum(len(event.renditions) * len(event.pipelines) for event in self.events)
-        if self.limits.uploads < tracks_count:
-            yield Finding(
-                (("limits", "uploads"), ("events",)),
-                f"limits.uploads is {self.limits.uploads} and the events have {tracks_count} renditions times"
-                " pipelines: packagers keep a PUT open for each",
-                f"make limits.uploads at least {tracks_count}, better twice that",
             )
 
     def to_events(self) -> tuple[Event, ...]:

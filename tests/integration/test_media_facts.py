@@ -20,6 +20,9 @@ ON_GRID: Final = sorted(name for name in CMAF_NAMES if not name.startswith(("sha
 LOW_LATENCY: Final = sorted(name for name in CMAF_NAMES if "low-latency" in name)
 TS_SEGMENT_TICKS: Final = SEGMENT_MS * 90
 AAC_FRAME_TICKS: Final = AUDIO_FRAME_SAMPLES * 90_000 // 48_000
+# Where offsets are negative, ffprobe shows all frames later by the greatest of them, so that none is shown before it
+# is decoded. Only `cmaf` among ffmpeg's flags makes such: frames out of order, by one frame.
+NEGATIVE_OFFSET_TICKS: Final = 512
 
 Packets = list[dict[str, Any]]
 
@@ -69,8 +72,10 @@ def test_facts_of_cmaf_segments_are_those_of_ffprobe(name: str, recorded: dict[s
             listed, shift = packets[index], known.edit_media_time or 0
             assert track.samples_count == len(listed)
             assert track.decode_time - shift == listed[0]["dts"]
-            assert track.composition_time - shift == listed[0]["pts"]
-            assert track.duration == sum(packet["duration"] for packet in listed)
+            late = NEGATIVE_OFFSET_TICKS if name.startswith("one-file") and known.handler == "vide" else 0
+            assert track.composition_time - shift == listed[0]["pts"] - late
+            # ffprobe does not tell how long the first frame of AAC lasts.
+            assert track.duration == sum(packet.get("duration", AUDIO_FRAME_SAMPLES) for packet in listed)
             assert track.samples_bytes == sum(int(packet["size"]) for packet in listed)
             assert track.starts_with_sync is listed[0]["flags"].startswith("K")
             assert track.gaps_count == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from origin.intake import HASH_INLINE_BYTES, Conflict, Outcome, OutsideWindow, Stored, TooFarAhead, Unchanged, Upload
-from selection.model import Mask, Rule
+from selection.model import Defect, Mask, Rule
 from selection.window import WindowClass, expires_ms, opens_ms
 from storage.base import body_key, digest_of, manifest_key
 from storage.errors import BodyMissing, StorageFull
@@ -73,11 +73,50 @@ async def test_a_first_copy_is_stored_with_what_is_known_of_it(node: Node) -> No
 async def test_the_same_bytes_again_change_nothing(node: Node) -> None:
     stored = await node.publish()
     assert isinstance(stored, Stored)
-    entries, writes = list(node.entries), node.bodies.counts["write"]
+    entries = list(node.entries)
     node.clock.move_to(DUE_MS + 50)
     assert await node.publish() == Unchanged(stored.candidate)
     assert node.entries == entries
-    assert node.bodies.counts["write"] == writes
+
+
+async def test_the_same_bytes_again_heal_a_body_that_was_lost(node: Node) -> None:
+    stored = await node.publish()
+    assert isinstance(stored, Stored)
+    lost = body_key(make_key(10), "a", stored.candidate.digest)
+    await node.bodies.delete(lost)
+    assert await node.publish() == Unchanged(stored.candidate)
+    assert await node.bodies.read(lost) == BODY
+
+
+async def test_the_same_bytes_with_other_defects_are_another_copy_until_they_are_chosen(node: Node) -> None:
+    await node.publish("a", 9)  # so `a` is up, and the copy of `b` waits for it
+    await node.publish("b")
+    warned = Upload(make_key(10), "b", BODY, received_ms=DUE_MS, defects=(SHORT,))
+    outcome = await node.intake.publish(warned)
+    assert isinstance(outcome, Stored) and outcome.replaced
+    assert node.copies()[0].defects == (SHORT,)
+    assert await node.bodies.read(body_key(make_key(10), "b", outcome.candidate.digest)) == BODY
+
+
+async def test_a_less_flawed_copy_takes_the_place_of_a_chosen_one_of_the_same_pipeline(node: Node) -> None:
+    flawed = Upload(make_key(10), "a", BODY, received_ms=DUE_MS, defects=(SHORT,))
+    await node.intake.publish(flawed)
+    node.clock.move_to(DUE_MS + 5_000)
+    assert isinstance(await node.intake.publish(replace(flawed, body=BODY + b"!")), Conflict)
+    assert isinstance(await node.intake.publish(replace(flawed, body=BODY + b"!", defects=())), Stored)
+    choice = node.choice()
+    assert choice is not None
+    assert (choice.rule, choice.candidate.digest) == (Rule.UPGRADE, digest_of(BODY + b"!"))
+
+
+async def test_the_chosen_init_body_stays_whatever_comes_after_it(node: Node) -> None:
+    """Good bytes, then corrupt ones, then the good ones again, then corrupt ones: the good ones are delivered."""
+    corrupt = (Defect("corrupt"),)
+    for body, defects in ((BODY, ()), (b"y", corrupt), (BODY, ()), (b"w", corrupt)):
+        await node.intake.publish(Upload(make_key(None), "a", body, received_ms=DUE_MS, defects=defects))
+    choice = node.choice(None)
+    assert choice is not None
+    assert await node.bodies.read(body_key(make_key(None), "a", choice.candidate.digest)) == BODY
 
 
 async def test_the_same_bytes_are_unchanged_even_when_the_window_is_over(node: Node) -> None:
@@ -160,12 +199,6 @@ async def test_what_the_clock_allows_is_stored(tmp_path: Path, number: int | Non
     with running_node(tmp_path, EVENT, FakeClock(now_ms)) as node:
         assert node.intake.refuse_by_clock(make_key(number)) is None
         assert isinstance(await node.publish("a", number), Stored)
-
-
-def test_lateness_is_told_from_the_arrival_of_the_last_byte(node: Node) -> None:
-    assert node.intake.late_ms(make_key(10), DUE_MS + 300) == 300
-    assert node.intake.late_ms(make_key(10), DUE_MS - 300) == -300
-    assert node.intake.late_ms(make_key(None), DUE_MS) is None
 
 
 async def test_a_large_body_has_the_same_address_as_if_it_were_small(node: Node) -> None:

@@ -110,7 +110,7 @@ async def test_two_uploads_of_one_copy_in_flight_with_the_same_bytes_are_one(nod
 async def test_a_copy_that_is_chosen_while_its_replacement_is_being_written_stays(waiting: Node) -> None:
     await waiting.publish("a", 10, ONE, SHORT)
     with waiting.bodies.gate("write") as gate:
-        replacement = start(waiting, "a", 10, TWO)
+        replacement = start(waiting, "a", 10, TWO, SHORT)
         await gate.reached()
         waiting.clock.move_to(GRACE_OVER_MS)
         choice = waiting.choice()

@@ -28,6 +28,7 @@ STATUSES = {
     Problem.STOPPING: 503,
     Problem.STORAGE: 503,
     Problem.INTERNAL: 500,
+    Problem.BAD_REQUEST: 400,
     Problem.TRUNCATED: 400,
     Problem.BAD_HEADER: 400,
     Problem.DIGEST_MISMATCH: 400,
@@ -38,6 +39,7 @@ STATUSES = {
     Problem.BODY_STALLED: 408,
     Problem.TOO_LARGE: 413,
     Problem.NOT_MEDIA: 415,
+    Problem.CODING: 415,
     Problem.DISK_FULL: 507,
 }
 every_problem = pytest.mark.parametrize("kind", Problem, ids=lambda kind: kind.slug)

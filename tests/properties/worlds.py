@@ -181,6 +181,8 @@ class _Seen:
 
     def _is_down(self, pipeline_id: str) -> bool:
         due = [number for number, its_due_ms in self.due if its_due_ms <= self.now_ms]
+        if self.world.number is not None:
+            due = [number for number in due if number < self.world.number]
         if len(due) < 2:
             return False
         return not any(number in due[-2:] and copy.pipeline_id == pipeline_id for number, copy in self.copies)

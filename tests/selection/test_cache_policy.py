@@ -12,6 +12,7 @@ from tests.support.events import make_event
 
 # Segment 10 has media from 20 s to 22 s, is due at 23 s, held from 20 s on, given up at 33 s, expired at 83 s.
 PLAIN = make_event()
+SLOW = make_event(publish_delay_ms=10_000)
 HALF_SECOND = make_event(duration=Fraction(1, 2))
 LONG_WINDOW = make_event(dvr_window_ms=LONG_MS)
 
@@ -22,7 +23,8 @@ NEGATIVES = [
     ("expired", PLAIN, 10, WindowClass.EXPIRED, 83_000, LONG_MS),
     ("future-until-it-is-held", PLAIN, 10, WindowClass.FUTURE, 7_000, 13_000),
     ("future-one-ms-before-it-is-held", PLAIN, 10, WindowClass.FUTURE, 19_999, 1),
-    ("future-that-has-just-ended", PLAIN, 10, WindowClass.FUTURE, 20_000, 1),
+    ("future-whose-media-ends-before-it-is-held", SLOW, 10, WindowClass.FUTURE, 21_900, 100),
+    ("future-whose-media-has-ended", SLOW, 10, WindowClass.FUTURE, 22_000, SHORTEST_MS),
     ("future-in-exactly-a-day", PLAIN, 10, WindowClass.FUTURE, 20_000 - LONG_MS, LONG_MS),
     ("future-in-a-ms-less-than-a-day", PLAIN, 10, WindowClass.FUTURE, 20_001 - LONG_MS, LONG_MS - 1),
     ("future-in-a-ms-more-than-a-day", PLAIN, 10, WindowClass.FUTURE, 19_999 - LONG_MS, LONG_MS),

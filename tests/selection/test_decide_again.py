@@ -202,7 +202,7 @@ def test_a_renewal_that_came_before_a_better_copy_is_followed() -> None:
     situation = replace(situation, current=Choice(flawed, Rule.GRACE_OVER, 1_500))
     settled = follow(situation, ASKED_MS).current
     assert settled is not None
-    assert told(Choose(settled)) == ("b", RENEWED, 5_000)
+    assert told(Choose(settled)) == ("b", UPGRADE, 5_000)
 
 
 def test_a_renewed_init_segment_is_at_rest() -> None:

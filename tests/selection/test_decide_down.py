@@ -21,6 +21,7 @@ UNTIL_10 = make_event(pipelines=["a", "b"], end_ms=22_000, prefer_wait_ms=4_500)
 FIRST, WAITED, GRACE = Rule.FIRST_IN_ORDER, Rule.PREFER_WAIT_OVER, Rule.GRACE_OVER
 
 History = dict[int, str]
+LATER = 1_000  # a number after all that are due in these tables
 
 
 def parsed(history: History) -> dict[int, Sequence[Candidate]]:
@@ -62,12 +63,42 @@ DOWN: list[tuple[str, Event, History, int, bool]] = [
 def test_a_pipeline_is_down_when_it_missed_its_last_two_due_segments(
     event: Event, history: History, ms: int, expected: bool
 ) -> None:
-    situation = make_situation(event, [], history=parsed(history))
+    situation = make_situation(event, [], number=LATER, history=parsed(history))
     assert is_down(situation, "a", Moment.timer(ms)) is expected
 
 
+# (id, ms, whether `a`, which published 7 and 8, is down for segment 10)
+BEFORE: list[tuple[str, int, bool]] = [
+    ("its-own-due-does-not-count", 23_000, False),
+    ("nor-does-any-later-one", 90_000, False),
+]
+
+
+@pytest.mark.parametrize(("ms", "expected"), [case[1:] for case in BEFORE], ids=[case[0] for case in BEFORE])
+def test_a_pipeline_is_judged_by_the_segments_before_the_one_in_question(ms: int, expected: bool) -> None:
+    """Where everything comes late, a segment is due before anybody has it: nobody is down for that."""
+    situation = make_situation(PLAIN, [], number=10, history=parsed({7: "a 16000", 8: "a 18000"}))
+    assert is_down(situation, "a", Moment.timer(ms)) is expected
+    assert is_down(make_situation(PLAIN, [], number=10, history=parsed({7: "a 16000"})), "a", Moment.timer(ms))
+
+
+def test_pipelines_that_are_all_late_do_not_take_turns() -> None:
+    """Every copy comes 3 s after due; `b` is 50 ms ahead in every other segment."""
+    chosen = []
+    history: dict[int, Sequence[Candidate]] = {}
+    for number in range(10, 20):
+        late_ms = (number + 1) * 2_000 + 4_000
+        pair = ("b", "a") if number % 2 else ("a", "b")
+        history[number] = in_journal(copies(f"{pair[0]} {late_ms}, {pair[1]} {late_ms + 50}"))
+        others = {other: those for other, those in history.items() if other != number}
+        decision = decide(make_situation(TWO, history[number], number=number, history=others), late_ms + 60_000)
+        assert isinstance(decision, Choose)
+        chosen.append(decision.choice.candidate.pipeline_id)
+    assert chosen[2:] == ["a"] * 8
+
+
 def test_a_copy_recorded_in_the_same_ms_counts_from_its_place_in_the_journal_on() -> None:
-    situation = make_situation(PLAIN, [], history={9: in_journal(copies("b 20000, a 21900"))})
+    situation = make_situation(PLAIN, [], number=LATER, history={9: in_journal(copies("b 20000, a 21900"))})
     assert is_down(situation, "a", Moment(21_900, 1))
     assert not is_down(situation, "a", Moment(21_900, 2))
 
@@ -86,11 +117,11 @@ CHOICES: list[tuple[str, Event, int, History, str, int, Chosen | Wait]] = [
     ("too-late-copy-does-not", TWO, 10, {9: "b 20000, a 22001"}, "b 22000", 22_001, ("b", FIRST, 22_000)),
     ("start-of-event", FROM_10, 10, {}, "b 22000", 22_000, Wait(22_100)),
     ("second-of-the-event", FROM_10, 11, {}, "b 24900", 24_900, Wait(25_000)),
-    ("goes-down-at-due-and-ends-the-wait", FROM_10, 11, {}, "b 24950", 25_000, ("b", FIRST, 25_000)),
+    ("not-down-when-only-one-came-before", FROM_10, 11, {}, "b 24950", 25_050, ("b", WAITED, 25_050)),
     ("not-a-ms-before", FROM_10, 11, {}, "b 24950", 24_999, Wait(25_000)),
     ("third-of-the-event", FROM_10, 12, {}, "b 26000", 26_000, ("b", FIRST, 26_000)),
     ("goes-down-while-a-good-copy-waits", LONG_WAIT, 10, {8: "a 18000"}, "b 22500", 22_500, Wait(23_000)),
-    ("that-ends-the-wait", LONG_WAIT, 10, {8: "a 18000"}, "b 22500", 23_000, ("b", FIRST, 23_000)),
+    ("its-own-due-does-not-end-the-wait", LONG_WAIT, 10, {8: "a 18000"}, "b 22500", 23_000, Wait(23_500)),
     (
         "a-late-copy-after-the-choice-does-not-count",
         LONG_WAIT,
@@ -114,16 +145,16 @@ CHOICES: list[tuple[str, Event, int, History, str, int, Chosen | Wait]] = [
         "but-not-when-it-comes-in-that-ms",
         LONG_WAIT,
         10,
-        {8: "a 18000", 9: "a 23000"},
-        "b 22500",
-        23_000,
-        ("b", FIRST, 23_000),
+        {7: "a 16000", 9: "a 21000"},
+        "b 20000",
+        21_000,
+        ("b", FIRST, 21_000),
     ),
-    ("goes-down-while-a-flawed-copy-waits", TWO, 10, {8: "a 18000"}, "b 22500 short", 23_000, ("b", FIRST, 23_000)),
-    ("goes-down-after-grace-is-over", LONG_WAIT, 10, {9: "a 20000"}, "b 23600", 25_000, ("b", FIRST, 25_000)),
+    ("goes-down-while-a-flawed-copy-waits", TWO, 10, {7: "a 16000"}, "b 20500 short", 21_000, ("b", FIRST, 21_000)),
+    ("up-although-the-segment-is-late", LONG_WAIT, 10, {9: "a 20000"}, "b 23600", 25_100, ("b", WAITED, 25_100)),
     ("early-copy-waits-over-an-older-due", LONG_WAIT, 10, {7: "a 16000"}, "b 20000", 21_000, ("b", FIRST, 21_000)),
-    ("goes-down-during-a-long-grace", LONG_GRACE, 10, {9: "a 20000"}, "b 22500 short", 24_999, Wait(25_000)),
-    ("at-the-second-due-of-that-time", LONG_GRACE, 10, {9: "a 20000"}, "b 22500 short", 25_000, ("b", FIRST, 25_000)),
+    ("stays-up-during-a-long-grace", LONG_GRACE, 10, {9: "a 20000"}, "b 22500 short", 24_999, Wait(25_000)),
+    ("later-dues-do-not-count", LONG_GRACE, 10, {9: "a 20000"}, "b 22500 short", 32_000, ("b", GRACE, 32_000)),
     (
         "or-stays-up",
         LONG_GRACE,

@@ -205,14 +205,16 @@ class Place:
 
 
 def places(body: bytes, begin: int = 0, end: int | None = None, parents: tuple[Place, ...] = ()) -> Iterator[Place]:
-    """Yield every box of a whole body, each container before what is in it."""
+    """Yield every box of a body, each container before what is in it; ends where sizes stop making sense."""
     end = len(body) if end is None else end
-    while begin < end:
+    while begin + 8 <= end:
         size, kind = struct.unpack_from(">I4s", body, begin)
         content = begin + 8
-        if size == 1:
+        if size == 1 and content + 8 <= end:
             (size,) = struct.unpack_from(">Q", body, content)
             content += 8
+        if size < content - begin or begin + size > end:
+            return
         place = Place(kind, begin, content, begin + size, parents)
         yield place
         if kind in CONTAINERS:

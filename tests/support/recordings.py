@@ -23,7 +23,17 @@ def _low_latency(feed: Feed, base: str) -> list[str]:
     """A fragment for every two frames, with the wall clock, as `-ldash` makes them."""
     return [
         *("-f", "dash", "-seg_duration", "1.92", "-use_timeline", "0", "-streaming", "1", "-ldash", "1"),
-        *("-frag_type", "duration", "-frag_duration", "0.08", "-write_prft", "1"),
+        # The wall clock is only written where the manifest names a time server.
+        *(
+            "-frag_type",
+            "duration",
+            "-frag_duration",
+            "0.08",
+            "-write_prft",
+            "1",
+            "-utc_timing_url",
+            "http://localhost/",
+        ),
         *("-format_options", f"movflags=+frag_discont:fragment_index={feed.first_number}"),
         *("-init_seg_name", "init-$RepresentationID$.mp4", "-media_seg_name", "r$RepresentationID$-t$Time$.m4s"),
         f"{base}/live.mpd",
