@@ -3,10 +3,9 @@
 import hashlib
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import http_sf
-from multidict import MultiMapping
 
 from selection.model import Defect
 from selection.rank import SCORE_MAX
@@ -19,6 +18,12 @@ _APPLICATION_TYPES: Final = frozenset(
     f"application/{subtype}"
     for subtype in ("octet-stream", "mp4", "dash+xml", "vnd.apple.mpegurl", "x-mpegurl", "ttml+xml", "xml")
 )
+
+
+class HeaderLines(Protocol):
+    """Request headers, whose names may come in several lines."""
+
+    def getall(self, key: str, default: list[str], /) -> list[str]: ...
 
 
 class BadHeader(ValueError):
@@ -42,7 +47,7 @@ class Declared:
         return all(_DIGESTS[algorithm](body).digest() == value for algorithm, value in self.digests)
 
 
-def parse_declared(headers: MultiMapping[str]) -> Declared:
+def parse_declared(headers: HeaderLines) -> Declared:
     """Return what the headers say. `headers` must look names up regardless of case.
 
     Raises:
@@ -55,9 +60,10 @@ def parse_declared(headers: MultiMapping[str]) -> Declared:
     )
 
 
-def _field(headers: MultiMapping[str], name: str) -> str | None:
+def _field(headers: HeaderLines, name: str) -> str | None:
     """Return a field's value; lines of the same name are one list (RFC 9110, 5.3)."""
-    return ", ".join(headers.getall(name)) if name in headers else None
+    lines = headers.getall(name, [])
+    return ", ".join(lines) if lines else None
 
 
 def is_media_type(content_type: str | None) -> bool:

@@ -276,6 +276,18 @@ async def test_manifests_in_flight_are_recorded_in_the_order_in_which_they_came(
     assert set(node.held.held) == {manifest_address(ONE)}
 
 
+async def test_a_manifest_that_comes_back_while_its_bytes_are_being_deleted_stays(node: Node) -> None:
+    await node.intake.publish_manifest("derby", "a", "live.mpd", ONE)
+    with node.bodies.gate("delete") as gate:
+        renewing = asyncio.create_task(node.intake.publish_manifest("derby", "a", "live.mpd", TWO))
+        await gate.reached()
+        coming_back = asyncio.create_task(node.intake.publish_manifest("derby", "a", "live.mpd", ONE))
+        await turn()
+    await asyncio.gather(renewing, coming_back)
+    assert [copy.digest for copy in node.catalog.manifests("derby", "live.mpd")] == [digest_of(ONE)]
+    assert set(node.held.held) == {manifest_address(ONE)}
+
+
 async def test_a_masked_pipelines_copies_are_taken_in_all_the_same(node: Node) -> None:
     """The mask may be lifted before the segment leaves the window."""
     node.record(Masked("derby", Mask("m1", "a", 0)))
