@@ -214,6 +214,28 @@ async def test_an_upload_in_progress_is_stored_before_the_storage_is_closed(tmp_
         assert (await site.get(NUMBER)).body == BODY
 
 
+async def test_a_body_that_comes_after_the_stop_began_is_stored_and_ends_its_connection(tmp_path: Path) -> None:
+    """ffmpeg's DASH muxer has a PUT open all the time: a restart must not cost a segment."""
+    async with open_site(tmp_path) as site:
+        host, _, port = site.running.publish.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"PUT /derby/a/v720/{NUMBER}.m4s HTTP/1.1\r\nHost: origin\r\nContent-Length: {len(BODY)}\r\n\r\n"
+        writer.write(head.encode() + BODY[:3])
+        await until(lambda: site.origin.metrics.uploads_in_progress._value.get() == 1)
+        stopping = asyncio.create_task(site.origin.stop())
+        await until(lambda: site.origin.health.state is State.STOPPING)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        writer.write(BODY[3:])
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 201 "), answer
+        assert b"\r\nConnection: close\r\n" in answer
+        writer.close()
+        await stopping
+    async with open_site(tmp_path) as site:
+        assert (await site.get(NUMBER)).body == BODY
+
+
 async def test_held_requests_are_answered_and_nobody_new_is_let_in(site: Site) -> None:
     held = [await site.hold(name) for name in (NUMBER, NUMBER + 1, "v720/init.mp4")]
     await site.origin.stop()

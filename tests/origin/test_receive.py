@@ -2,8 +2,9 @@
 tested with real sockets in `tests/integration`."""
 
 import asyncio
+import gzip
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
@@ -13,7 +14,15 @@ from aiohttp.streams import StreamReader
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from origin.receive import BodyStalled, BodyTooLarge, BodyTruncated, UploadRequest, read_body
+from origin.receive import (
+    BodyStalled,
+    BodyTooLarge,
+    BodyTruncated,
+    UploadRequest,
+    decode_gzip,
+    read_body,
+    send_continue,
+)
 
 IDLE_MS = 60_000
 
@@ -126,3 +135,39 @@ async def test_a_body_that_was_cut_does_not() -> None:
     request._cancel(ConnectionResetError())
     with pytest.raises(BodyTruncated):
         await read_body(request, 10, IDLE_MS)
+
+
+TEXT = b"<MPD/>" * 100
+ENCODED = gzip.compress(TEXT)
+
+
+def test_a_gzip_body_is_decoded() -> None:
+    assert decode_gzip(ENCODED, len(TEXT)) == TEXT
+
+
+BAD_GZIP: list[tuple[str, bytes, int, type[Exception]]] = [
+    ("cut-in-the-middle", ENCODED[: len(ENCODED) // 2], 10_000, BodyTruncated),
+    ("without-its-checksum", ENCODED[:-8], 10_000, BodyTruncated),
+    ("a-byte-short", ENCODED[:-1], 10_000, BodyTruncated),
+    ("damaged-checksum", ENCODED[:-8] + b"12345678", 10_000, BodyTruncated),
+    ("something-behind-it", ENCODED + b"x", 10_000, BodyTruncated),
+    ("not-gzip", TEXT, 10_000, BodyTruncated),
+    ("larger-than-allowed", ENCODED, len(TEXT) - 1, BodyTooLarge),
+    ("a-bomb", gzip.compress(bytes(10_000_000)), 1_000, BodyTooLarge),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "limit_bytes", "error"), [case[1:] for case in BAD_GZIP], ids=[case[0] for case in BAD_GZIP]
+)
+def test_half_an_encoding_is_no_body(body: bytes, limit_bytes: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        decode_gzip(body, limit_bytes)
+
+
+async def test_a_client_whose_body_is_here_is_not_told_to_go_on() -> None:
+    request = make_request(make_stream([b"abc"]))
+    writer = cast(Mock, request.writer)
+    await send_continue(request)
+    writer.write.assert_not_called()
+    assert await read_body(request, 10, IDLE_MS) == b"abc"
