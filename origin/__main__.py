@@ -1,4 +1,4 @@
-"""The command line: `live-origin serve | check | settings | demo`."""
+"""The command line: `live-origin serve | check | settings | inspect | demo`."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ from config.model import Settings
 from config.reference import settings_table
 from origin.app import Origin
 from origin.demo.command import add_demo_arguments, run_demo
+from origin.inspect import add_inspect_arguments, run_inspect
 from origin.logs import LogWriter
 from storage.errors import StorageError
 
@@ -45,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
     settings = commands.add_parser("settings", help="print every setting with default, bounds and meaning")
     settings.set_defaults(command=_print_settings)
+    inspect = commands.add_parser("inspect", help="tell what segments on disk hold: init segment first")
+    add_inspect_arguments(inspect)
+    inspect.set_defaults(command=run_inspect)
     demo = commands.add_parser("demo", help="run an origin with two ffmpeg packagers and a reader, and watch it")
     add_demo_arguments(demo)
     demo.set_defaults(command=run_demo)

@@ -100,7 +100,9 @@ class _Presentation:
             if self._init is not None and track is None:
                 report.problems.append(Problem("unknown-track", f"track {each.track_id} is not in the init segment"))
             if each.gaps_count:
-                detail = f"{each.gaps_count} fragments of track {each.track_id} do not begin where the last one ended"
+                detail = (
+                    f"track {each.track_id}: fragments that do not begin where the one before ended: {each.gaps_count}"
+                )
                 report.problems.append(Problem("gaps", detail))
             gap = self._gap(each.track_id, each.decode_time, each.end_time)
             report.facts["tracks"].append(_track_facts(each) | {"gap": gap})
@@ -219,16 +221,16 @@ def _segment_notes(segment: Segment) -> list[str]:
     if segment.is_last:
         notes.append("last segment")
     if segment.emsg_count:
-        notes.append(f"{segment.emsg_count} event messages")
+        notes.append(f"event messages: {segment.emsg_count}")
     if segment.unreferenced_bytes:
-        notes.append(f"{segment.unreferenced_bytes} bytes that no sample refers to")
+        notes.append(f"bytes that no sample refers to: {segment.unreferenced_bytes}")
     return notes
 
 
 def _note_ts_errors(report: Report, segment: TsSegment) -> None:
     for reason, count, what in (
-        ("continuity", segment.continuity_errors_count, "packets are missing in {} places"),
-        ("transport-errors", segment.transport_errors_count, "{} packets are marked as damaged"),
+        ("continuity", segment.continuity_errors_count, "places where packets are missing: {}"),
+        ("transport-errors", segment.transport_errors_count, "packets that are marked as damaged: {}"),
     ):
         if count:
             report.problems.append(Problem(reason, what.format(count), segment.first_error_offset))

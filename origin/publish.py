@@ -17,7 +17,15 @@ from origin.clock import Clock
 from origin.intake import Intake, Stored, Unchanged, Upload
 from origin.logs import fields
 from origin.metrics import Metrics
-from origin.receive import BodyStalled, BodyTooLarge, BodyTruncated, decode_gzip, read_body, send_continue
+from origin.receive import (
+    BodyStalled,
+    BodyTooLarge,
+    BodyTruncated,
+    abandon_body,
+    decode_gzip,
+    read_body,
+    send_continue,
+)
 from origin.reply import Problem, Reply, json_reply, problem
 from origin.target import Programmes, PublishTarget, split_path
 from origin.upload_headers import BadHeader, Declared, is_media_type, parse_declared
@@ -79,8 +87,11 @@ class Publisher:
         """Answer one request; never raises for what a packager or the disk can do."""
         admitted = self._admit(request)
         if isinstance(admitted, Reply):
+            if not _expects_continue(request):
+                return admitted
             # A client that waits for 100 sends no body now; what it sends next is another request.
-            return replace(admitted, close=_expects_continue(request))
+            abandon_body(request)
+            return replace(admitted, close=True)
         target, declared = admitted
         self._change_uploads(+1)
         try:

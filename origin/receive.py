@@ -18,7 +18,7 @@ one in progress (`MAX_MSG_QUEUE_SIZE`), many segments' worth.
 import asyncio
 import zlib
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -26,6 +26,10 @@ from aiohttp.http import HttpProcessingError, RawRequestMessage, StreamWriter
 from aiohttp.streams import StreamReader
 
 from origin.server import Handler, OriginProtocol, OriginServer
+
+# How long a connection stays after an answer that makes its body needless, in seconds: long enough for a client
+# that sent the body all the same to read the answer, before closing on unread bytes resets the connection.
+ABANDONED_LINGER_S: Final = 1.0
 
 
 class BodyTooLarge(Exception):
@@ -117,6 +121,11 @@ async def send_continue(request: web.BaseRequest) -> None:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     # The interim response does not count as the beginning of the final one.
     request.writer.output_size = 0
+
+
+def abandon_body(request: web.BaseRequest) -> None:
+    """Do not wait for a body that its client will not send, having asked first and been refused."""
+    request.protocol._lingering_time = ABANDONED_LINGER_S
 
 
 async def read_body(request: web.BaseRequest, limit_bytes: int, idle_ms: int) -> bytes:

@@ -17,13 +17,16 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from struct import unpack_from
 from typing import Final
 
 from selection.cmaf import parse_init, parse_segment
+from selection.media import BOXES_COUNT_MAX, SAMPLES_COUNT_MAX, MediaError
 from selection.mpegts import parse_ts
 from tests.properties.media_checks import (
     check_damaged_init,
@@ -31,8 +34,24 @@ from tests.properties.media_checks import (
     check_damaged_ts,
     record_whole,
 )
-from tests.support.mp4 import NOT_SYNC, SYNC, Sample, fragment, init_segment, prft, styp, trak, trex
-from tests.support.ts import AAC, AUDIO_PID, H264, VIDEO_PID, Muxer, adts, pes
+from tests.support.mp4 import (
+    NOT_SYNC,
+    SYNC,
+    Sample,
+    box,
+    fragment,
+    init_segment,
+    moof,
+    prft,
+    styp,
+    tfdt,
+    tfhd,
+    traf,
+    trak,
+    trex,
+    trun,
+)
+from tests.support.ts import AAC, AUDIO_PID, H264, PACKET_BYTES, VIDEO_PID, Muxer, adts, pes
 
 # Long enough for the clock, short enough that many rounds fit between two switches of the scheduler.
 ROUND_S: Final = 0.004
@@ -80,16 +99,36 @@ def ts_body(bytes_in_all: int) -> bytes:
     return muxer.body
 
 
+def without_every_other(body: bytes) -> bytes:
+    """Return a transport stream of which much is lost, behind its tables."""
+    packets = [body[at : at + PACKET_BYTES] for at in range(0, len(body), PACKET_BYTES)]
+    return b"".join(packets[:2] + packets[2::2])
+
+
 def ts_cases() -> list[Case]:
-    """Return segments of MPEG-TS of several sizes, and one of which every other packet is lost."""
-    cases = []
-    for mebibytes in (0.25, 1, 4):
-        body = ts_body(int(mebibytes * 2**20))
-        cases.append(Case(f"MPEG-TS, {mebibytes:g} MiB", len(body), lambda body=body: parse_ts(body, None)))
-    packets = [body[at : at + 188] for at in range(0, len(body), 188)]
-    lost = b"".join(packets[:2] + packets[2::2])
-    cases.append(Case("MPEG-TS, every other packet lost", len(lost), lambda: parse_ts(lost, None)))
-    return cases
+    """Return segments of MPEG-TS of several sizes, and one that is worse than any network."""
+    bodies = {f"MPEG-TS, {mebibytes:g} MiB": ts_body(int(mebibytes * 2**20)) for mebibytes in (0.25, 1, 4)}
+    bodies["MPEG-TS, 4 MiB, half of it lost"] = without_every_other(bodies["MPEG-TS, 4 MiB"])
+    return [Case(name, len(body), partial(parse_ts, body, None)) for name, body in bodies.items()]
+
+
+def refused(act: Callable[[], object]) -> None:
+    """Act, and be refused."""
+    with suppress(MediaError):
+        act()
+
+
+def worst_cases() -> list[Case]:
+    """Return what a hostile packager could send at most."""
+    empty = moof(traf(tfhd(), tfdt(0, version=0), trun([])))
+    bodies = {
+        "worst: tiny boxes": styp("msdh") + box("free") * (BOXES_COUNT_MAX + 1),
+        "worst: tiny fragments": empty * (BOXES_COUNT_MAX // 6 + 1),
+        "worst: samples": fragment([Sample(1, 0, SYNC, 0)] * SAMPLES_COUNT_MAX),
+    }
+    return [
+        Case(name, len(body), partial(refused, partial(parse_segment, body, None))) for name, body in bodies.items()
+    ]
 
 
 def calibrate() -> int:
@@ -113,7 +152,7 @@ def microseconds(act: Callable[[], object]) -> float:
 
 
 def measure(rounds: int) -> None:
-    cases = [*cmaf_cases(), *ts_cases()]
+    cases = [*cmaf_cases(), *ts_cases(), *worst_cases()]
     calibration = Case("calibration", 0, calibrate)
     taken: dict[str, list[float]] = {case.name: [] for case in [calibration, *cases]}
     for _ in range(rounds):
@@ -125,10 +164,8 @@ def measure(rounds: int) -> None:
     for case in [calibration, *cases]:
         median_us = statistics.median(taken[case.name])
         least_us = min(taken[case.name])
-        limit = case.limit_us or ""
-        print(
-            f"| {case.name} | {case.size_bytes} | {median_us:.1f} | {least_us:.1f} | {median_us / base_us:.2f} | {limit} |"
-        )
+        figures = f"{median_us:.1f} | {least_us:.1f} | {median_us / base_us:.2f} | {case.limit_us or ''}"
+        print(f"| {case.name} | {case.size_bytes} | {figures} |")
 
 
 def fuzz(count: int, seed: int) -> int:

@@ -54,10 +54,10 @@ def after_the_kill(act: Act) -> Iterator[tuple[SegmentKey, Choice, Candidate]]:
             yield key, only_choice(act, key), act.copies["b"][key]
 
 
-def is_a_down(act: Act, at_ms: int) -> bool:
-    """Tell whether a, dead since it published its last segment, has missed the two newest due ones."""
+def is_a_down(act: Act, number: int, at_ms: int) -> bool:
+    """Tell whether a, dead since its last segment, has missed the two newest due ones before this number."""
     newest_due = (at_ms - PUBLISH_DELAY_MS) // SEGMENT_MS - 1
-    return newest_due - 1 > act.numbers[KILLED_IN - 1]
+    return min(newest_due, number - 1) - 1 > act.numbers[KILLED_IN - 1]
 
 
 @for_every_event
@@ -91,9 +91,10 @@ def test_it_comes_from_the_first_pipeline_until_that_is_killed_and_then_from_the
 @for_every_event
 def test_a_pipeline_that_is_down_adds_no_wait(act: Act) -> None:
     waits = 0
-    for _, choice, copy in after_the_kill(act):
+    for key, choice, copy in after_the_kill(act):
+        assert key.number is not None
         assert choice.candidate == copy
-        if is_a_down(act, copy.published_ms):
+        if is_a_down(act, key.number, copy.published_ms):
             assert (choice.decided_ms, choice.rule) == (copy.published_ms, Rule.FIRST_IN_ORDER)
             assert choice.losses == (("a", Loss.DOWN),)
         else:

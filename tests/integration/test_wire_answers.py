@@ -7,13 +7,26 @@ import hashlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from selection.model import SegmentKey
-from tests.integration.wire import Answer, Connection, Framing, ask, chunk, head, upload
+from tests.integration.wire import (
+    TEXT_RENDITION,
+    Answer,
+    Connection,
+    Framing,
+    ask,
+    chunk,
+    head,
+    in_threads,
+    key_of,
+    path_of,
+    upload,
+)
+from tests.support.mp4 import init_segment, trak
 from tests.support.origins import EVENT, Running, make_settings, running_origin
 from tests.support.packagers import AUDIO_FRAME_SAMPLES, AUDIO_TICKS, number_now
 
@@ -24,11 +37,12 @@ OTHER: Final = b"mdat" * 1000
 # The server would wait limits.body_idle, 15 s, for a body that does not come.
 CLOSED_S_MAX: Final = 5
 
+DERBY: Final = EVENT | {"renditions": [*EVENT["renditions"], TEXT_RENDITION]}
 TIMED_EVENT: Final = {
     "id": "timed",
     "segment_duration": "1920ms",
-    "media": "$RepresentationID$-$Time$.m4s",
-    "renditions": [{"id": "sound", "kind": "audio", "timescale": 48_000, "bandwidth": 48_000}],
+    "media": "$RepresentationID$-$Time$.vtt",
+    "renditions": [{"id": "cc", "kind": "text", "timescale": 48_000, "bandwidth": 1_000}],
     "pipelines": [{"id": "a"}],
 }
 
@@ -38,7 +52,7 @@ for_each_framing = pytest.mark.parametrize("framing", list(Framing), ids=lambda 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
     limits = {"segment_bytes": "1MiB", "manifest_bytes": "64KiB"}
-    async with running_origin(make_settings(tmp_path, limits=limits, events=[EVENT, TIMED_EVENT])) as running:
+    async with running_origin(make_settings(tmp_path, limits=limits, events=[DERBY, TIMED_EVENT])) as running:
         yield running
 
 
@@ -50,10 +64,6 @@ async def tell(running: Running, request: bytes) -> Answer:
 async def fetch(running: Running, path: str, method: str = "GET") -> Answer:
     """Send one request to the deliver side."""
     return await asyncio.to_thread(ask, running.origin.deliver_address, head(method, path))
-
-
-def path_of(number: int, pipeline_id: str = "a") -> str:
-    return f"/derby/{pipeline_id}/v720/{number}.m4s"
 
 
 def stored_files(running: Running) -> list[str]:
@@ -68,12 +78,12 @@ def digest_field(body: bytes) -> str:
 # -- taken
 
 
-@pytest.mark.parametrize("content_type", [None, "application/octet-stream", "video/mp4", "video/iso.segment", ""])
+@pytest.mark.parametrize("content_type", [None, "application/octet-stream", "video/mp4", "text/vtt", ""])
 async def test_a_segment_is_taken_whatever_media_type_it_has_or_lacks(
     running: Running, content_type: str | None
 ) -> None:
     fields = {} if content_type is None else {"Content_Type": content_type}
-    answer = await tell(running, upload(path_of(number_now()), BODY, **fields))
+    answer = await tell(running, upload(path_of(number_now()), BODY, Framing.LENGTH, **fields))
     assert (answer.status, answer.json["outcome"], answer.json["bytes"]) == (201, "stored", len(BODY))
 
 
@@ -89,7 +99,7 @@ async def test_post_means_put(running: Running) -> None:
 @pytest.mark.parametrize(
     "framing", [{"Content_Length": 0}, {"Transfer_Encoding": "chunked"}, {}], ids=["length", "chunked", "neither"]
 )
-@pytest.mark.parametrize("name", ["v720/init.mp4", "v720/{now}.m4s", "live.mpd"])
+@pytest.mark.parametrize("name", ["v720/init.mp4", "cc/{now}.vtt", "live.mpd"], ids=["init", "segment", "manifest"])
 async def test_an_empty_first_request_is_welcomed_and_stores_nothing(
     running: Running, name: str, framing: dict[str, str | int]
 ) -> None:
@@ -98,7 +108,6 @@ async def test_an_empty_first_request_is_welcomed_and_stores_nothing(
     empty = await tell(running, request)
     assert (empty.status, empty.json["outcome"]) == (200, "empty")
     assert not stored_files(running)
-    assert (await tell(running, upload(path, BODY))).status == 201
 
 
 async def test_delete_is_answered_and_deletes_nothing(running: Running) -> None:
@@ -112,7 +121,7 @@ async def test_delete_is_answered_and_deletes_nothing(running: Running) -> None:
         head("DELETE", "/derby/a/never-heard-of.m4s"),
     ):
         assert (await tell(running, request)).status == 200
-    segment = await fetch(running, f"/derby/v720/{number}.m4s")
+    segment = await fetch(running, f"/derby/cc/{number}.vtt")
     assert (segment.status, segment.body) == (200, BODY)
 
 
@@ -126,7 +135,7 @@ async def test_the_same_bytes_again_change_nothing_and_other_bytes_come_too_late
     assert (again.status, again.json["outcome"]) == (200, "unchanged")
     changed = await tell(running, upload(path_of(number, "a"), OTHER))
     assert (changed.status, changed.json["type"]) == (409, "urn:live-origin:problem:already-chosen")
-    assert (await fetch(running, f"/derby/v720/{number}.m4s")).body == BODY
+    assert (await fetch(running, f"/derby/cc/{number}.vtt")).body == BODY
     assert len(stored_files(running)) == 1
 
 
@@ -138,9 +147,7 @@ async def test_other_bytes_take_the_place_of_a_copy_that_is_not_chosen(running: 
     changed = await tell(running, upload(path_of(number, "b"), BODY + b"2"))
     assert (changed.status, changed.json["outcome"]) == (200, "replaced")
     (candidate,) = (
-        candidate
-        for candidate in running.origin.catalog.candidates(SegmentKey("derby", "v720", number))
-        if candidate.pipeline_id == "b"
+        candidate for candidate in running.origin.catalog.candidates(key_of(number)) if candidate.pipeline_id == "b"
     )
     assert f'"{candidate.digest}"' == changed.json["etag"]
     assert len(stored_files(running)) == 2
@@ -148,20 +155,20 @@ async def test_other_bytes_take_the_place_of_a_copy_that_is_not_chosen(running: 
 
 @for_each_framing
 async def test_a_renewed_init_segment_replaces_the_former_one(running: Running, framing: Framing) -> None:
-    path = "/derby/a/v720/init.mp4"
-    statuses = [(await tell(running, upload(path, body, framing))).status for body in (BODY, BODY, OTHER)]
-    assert statuses == [201, 200, 200]
-    assert (await fetch(running, "/derby/v720/init.mp4")).body == OTHER
+    former, renewed = (init_segment(trak(), brands=brands) for brands in (("cmfc",), ("cmfc", "iso6")))
+    uploads = [upload("/derby/a/v720/init.mp4", body, framing) for body in (former, former, renewed)]
+    assert [(await tell(running, each)).status for each in uploads] == [201, 200, 200]
+    assert (await fetch(running, "/derby/v720/init.mp4")).body == renewed
 
 
 async def test_a_late_segment_fills_its_hole(running: Running) -> None:
     number = number_now() - 20
-    hole = await fetch(running, f"/derby/v720/{number}.m4s")
+    hole = await fetch(running, f"/derby/cc/{number}.vtt")
     assert (hole.status, hole.json["type"]) == (410, "urn:live-origin:problem:never-published")
     answer = await tell(running, upload(path_of(number), BODY))
     assert answer.status == 201
     assert answer.json["late_ms"] > 18 * 1920
-    assert (await fetch(running, f"/derby/v720/{number}.m4s")).body == BODY
+    assert (await fetch(running, f"/derby/cc/{number}.vtt")).body == BODY
 
 
 async def test_a_right_digest_is_accepted_and_one_of_an_unknown_kind_ignored(running: Running) -> None:
@@ -177,7 +184,7 @@ async def test_a_wrong_digest_leaves_no_trace(running: Running, framing: Framing
     answer = await tell(running, upload(path_of(number), BODY, framing, Content_Digest=digest_field(OTHER)))
     assert (answer.status, answer.json["type"]) == (400, "urn:live-origin:problem:digest-mismatch")
     assert not stored_files(running)
-    assert not running.origin.catalog.candidates(SegmentKey("derby", "v720", number))
+    assert not running.origin.catalog.candidates(key_of(number))
     assert (await tell(running, upload(path_of(number), BODY, framing))).status == 201
 
 
@@ -195,11 +202,11 @@ async def test_a_manifest_may_come_compressed_and_is_delivered_plain(running: Ru
 
 async def test_time_in_a_name_may_sit_a_codec_frame_off_the_grid(running: Running) -> None:
     number = number_now() - 1
-    name = f"sound-{number * AUDIO_TICKS - AUDIO_FRAME_SAMPLES}.m4s"
+    name = f"cc-{number * AUDIO_TICKS - AUDIO_FRAME_SAMPLES}.vtt"
     answer = await tell(running, upload(f"/timed/a/{name}", BODY))
     assert (answer.status, answer.json["number"]) == (201, number)
     for time_ticks in (number * AUDIO_TICKS - AUDIO_FRAME_SAMPLES, number * AUDIO_TICKS):
-        segment = await fetch(running, f"/timed/sound-{time_ticks}.m4s")
+        segment = await fetch(running, f"/timed/cc-{time_ticks}.vtt")
         assert (segment.status, segment.body) == (200, BODY)
 
 
@@ -218,18 +225,18 @@ class Refusal:
     id: str
     status: int
     kind: str
-    path: str = "/derby/a/v720/{now}.m4s"
+    path: str = "/derby/a/cc/{now}.vtt"
     fields: dict[str, str] = field(default_factory=dict)
     body: bytes = BODY
 
 
 REFUSALS: Final = [
-    Refusal("unknown-event", 404, "unknown-event", "/nowhere/a/v720/{now}.m4s"),
-    Refusal("unknown-pipeline", 404, "unknown-pipeline", "/derby/z/v720/{now}.m4s"),
-    Refusal("unknown-rendition", 404, "unknown-name", "/derby/a/v999/{now}.m4s"),
+    Refusal("unknown-event", 404, "unknown-event", "/nowhere/a/cc/{now}.vtt"),
+    Refusal("unknown-pipeline", 404, "unknown-pipeline", "/derby/z/cc/{now}.vtt"),
+    Refusal("unknown-rendition", 404, "unknown-name", "/derby/a/c9/{now}.vtt"),
     Refusal("unknown-name", 404, "unknown-name", "/derby/a/../../etc/passwd"),
-    Refusal("ahead-of-the-clock", 409, "too-far-ahead", "/derby/a/v720/{far}.m4s"),
-    Refusal("out-of-the-window", 410, "outside-window", "/derby/a/v720/{old}.m4s"),
+    Refusal("ahead-of-the-clock", 409, "too-far-ahead", "/derby/a/cc/{far}.vtt"),
+    Refusal("out-of-the-window", 410, "outside-window", "/derby/a/cc/{old}.vtt"),
     Refusal("not-media", 415, "not-media", fields={"Content_Type": "text/html"}),
     Refusal("part-by-range", 400, "partial-upload", fields={"Range": "bytes=0-3999"}),
     Refusal("part-by-content-range", 400, "partial-upload", fields={"Content_Range": "bytes 0-3999/4000"}),
@@ -271,24 +278,22 @@ async def test_a_refused_upload_is_told_why_and_its_connection_goes_on(
     assert len(stored_files(running)) == 1
 
 
-@for_each_refusal
-async def test_who_asks_first_is_refused_without_sending_the_body(running: Running, refusal: Refusal) -> None:
-    fields = refusal.fields | {"Expect": "100-continue", "Content_Length": str(len(refusal.body))}
-    request = head("PUT", refused_path(refusal), **fields)
+async def test_who_asks_first_is_refused_without_sending_the_body(running: Running) -> None:
+    """All of them at once, as each takes the second that the origin waits for impatient clients."""
 
-    def publish() -> tuple[Answer, bool, float]:
+    def publish(refusal: Refusal) -> tuple[int, str, bool, bool]:
+        fields = refusal.fields | {"Expect": "100-continue", "Content_Length": str(len(refusal.body))}
         with Connection(running.origin.publish_address) as connection:
-            connection.send(request)
+            connection.send(head("PUT", refused_path(refusal), **fields))
             answer = connection.receive()
             answered_s = time.monotonic()
-            return answer, connection.at_end(), time.monotonic() - answered_s
+            closed = connection.at_end()
+            soon = time.monotonic() - answered_s < CLOSED_S_MAX
+            return answer.status, answer.headers["Connection"], closed, soon
 
-    answer, closed, closed_after_s = await asyncio.to_thread(publish)
-    assert answer.status == refusal.status
-    # What the client sends next on this connection could be the body or another request: it must not go on.
-    assert answer.headers["Connection"] == "close"
-    assert closed
-    assert closed_after_s < CLOSED_S_MAX
+    found = await in_threads([partial(publish, refusal) for refusal in REFUSALS])
+    # What the client sends next on such a connection could be the body or another request: it must not go on.
+    assert found == [(refusal.status, "close", True, True) for refusal in REFUSALS]
 
 
 @for_each_framing

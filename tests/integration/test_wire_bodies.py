@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +17,10 @@ import pytest
 from aiohttp import web
 
 from origin.receive import UploadProtocol, UploadServer, read_body
-from selection.model import SegmentKey
 from storage.base import BodyKey
 from tests.integration.wire import (
     PATIENCE_S,
+    TEXT_RENDITION,
     Close,
     Connection,
     Framing,
@@ -27,6 +28,8 @@ from tests.integration.wire import (
     ask,
     chunk,
     in_threads,
+    key_of,
+    path_of,
     request_log,
     send_and_leave,
     upload,
@@ -45,7 +48,7 @@ for_each_framing = pytest.mark.parametrize("framing", list(Framing), ids=lambda 
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running_origin(make_settings(tmp_path)) as running:
+    async with running_origin(make_settings(tmp_path, event={"renditions": [TEXT_RENDITION]})) as running:
         yield running
 
 
@@ -97,14 +100,6 @@ def make_body(number: int, size: int) -> bytes:
     return random.Random(number).randbytes(size)
 
 
-def path_of(number: int) -> str:
-    return f"/derby/a/v720/{number}.m4s"
-
-
-def key_of(number: int) -> SegmentKey:
-    return SegmentKey("derby", "v720", number)
-
-
 def stored_files(running: Running) -> dict[str, Path]:
     """Return every file in the folder of bodies, by name."""
     folder = Path(running.origin.settings.storage.path) / "bodies"
@@ -117,7 +112,7 @@ def kept(running: Running, bodies: dict[int, bytes]) -> list[int]:
     for number, body in bodies.items():
         choice = running.origin.catalog.choice(key_of(number))
         if choice is not None:
-            name = f"v720~{number}~a~{choice.candidate.digest}"
+            name = f"cc~{number}~a~{choice.candidate.digest}"
             if name in files and files[name].read_bytes() == body:
                 numbers.append(number)
     return numbers
@@ -134,7 +129,7 @@ async def test_a_whole_body_is_kept_although_the_client_leaves_at_once(
     bodies = {first + index: make_body(first + index, size) for index, size in enumerate(sizes)}
     requests = [upload(path_of(number), body, framing) for number, body in bodies.items()]
     address = running.origin.publish_address
-    await in_threads([lambda request=request: send_and_leave(address, request, how) for request in requests])
+    await in_threads([partial(send_and_leave, address, request, how) for request in requests])
     await take(gone, CLIENTS)
     assert not log.lines
     disk.set()
@@ -168,7 +163,7 @@ async def test_whole_bodies_in_a_row_are_all_kept_although_the_client_leaves_at_
     requests = [upload(path_of(number), body, framing) for number, body in bodies.items()]
     rows = [b"".join(requests[at : at + row_length]) for at in range(0, count, row_length)]
     address = running.origin.publish_address
-    await in_threads([lambda row=row: send_and_leave(address, row, how) for row in rows])
+    await in_threads([partial(send_and_leave, address, row, how) for row in rows])
     await take(gone, rows_count)
     assert not log.lines
     disk.set()

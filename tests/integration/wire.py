@@ -22,7 +22,12 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, Final, Self
 
+from selection.model import SegmentKey
+
 PATIENCE_S: Final = 30
+# What these packagers publish: text, as bodies made of anything else would have to be whole segments of media.
+TEXT_RENDITION: Final = {"id": "cc", "kind": "text", "bandwidth": 1_000, "media": "cc/$Number$.vtt", "init": None}
+
 Address = tuple[str, int]
 
 
@@ -51,6 +56,15 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+def path_of(number: int, pipeline_id: str = "a") -> str:
+    """Return where a pipeline publishes a segment of `TEXT_RENDITION`."""
+    return f"/derby/{pipeline_id}/cc/{number}.vtt"
+
+
+def key_of(number: int) -> SegmentKey:
+    return SegmentKey("derby", "cc", number)
 
 
 def head(method: str, path: str, **fields: str | int) -> bytes:

@@ -92,6 +92,25 @@ async def test_what_was_published_is_delivered_after_a_restart(tmp_path: Path) -
         )
 
 
+async def test_a_pipeline_that_died_before_a_restart_is_behind_after_it(tmp_path: Path) -> None:
+    async with open_site(tmp_path) as site:
+        await site.put(NUMBER - 5, "b")
+    async with open_site(tmp_path) as site:
+        assert await site.metric("origin_live_edge_lag_seconds", event="derby", pipeline="b") == 5 * 1.92
+
+
+async def test_what_left_the_event_with_a_new_configuration_is_delivered_no_more(tmp_path: Path) -> None:
+    async with open_site(tmp_path) as site:
+        for number in (NUMBER - 10, NUMBER):
+            await site.put(number, body=BODY)
+        await site.put("live.mpd", "b", BODY)
+    ends = {"end": "1970-01-01T00:32:00Z", "pipelines": [{"id": "a", "region": "us-east-1"}]}
+    async with open_site(tmp_path, event=ends) as site:
+        assert (await site.get(NUMBER - 10)).body == BODY
+        assert (await site.get(NUMBER)).slug == "after-end"
+        assert (await site.get("live.mpd")).slug == "not-published-yet"
+
+
 async def test_what_was_undecided_is_decided_after_a_restart(tmp_path: Path) -> None:
     async with open_site(tmp_path) as site:
         for number in (NUMBER - 1, NUMBER):
@@ -232,6 +251,21 @@ async def test_a_body_that_comes_after_the_stop_began_is_stored_and_ends_its_con
         assert b"\r\nConnection: close\r\n" in answer
         writer.close()
         await stopping
+    async with open_site(tmp_path) as site:
+        assert (await site.get(NUMBER)).body == BODY
+
+
+async def test_a_journal_that_cannot_be_flushed_at_the_end_is_logged_and_everything_closed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    async with open_site(tmp_path) as site:
+        await site.put(NUMBER, body=BODY)
+        with patch("os.fsync", fail):
+            await site.origin.stop()
+        assert logged(caplog, "journal not flushed at the end") == [{"error": "journal-close: Input/output error"}]
     async with open_site(tmp_path) as site:
         assert (await site.get(NUMBER)).body == BODY
 

@@ -102,6 +102,13 @@ async def test_a_part_or_nothing_new_carries_the_headers_of_the_whole(
     assert found == SEGMENT_HEADERS | differing
 
 
+async def test_tags_on_several_lines_are_one_list(site: Site) -> None:
+    await site.put(NUMBER, body=BODY)
+    url = f"{site.running.deliver}/derby/v720/{NUMBER}.m4s"
+    answer = await site.ask("GET", url, headers=[("If-None-Match", '"other"'), ("If-None-Match", ETAG)])
+    assert answer.status == 304
+
+
 FAILURES: list[tuple[str, dict[str, str], int, str]] = [
     ("precondition", {"If-Match": '"other"'}, 412, "precondition"),
     ("modified-since", {"If-Unmodified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"}, 412, "precondition"),

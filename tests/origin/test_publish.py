@@ -1,6 +1,7 @@
 """Publishing over HTTP: every answer a packager can get, and what it may rely on after it."""
 
 import base64
+import gzip
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -156,6 +157,15 @@ async def test_a_late_copy_within_the_window_fills_its_hole(site: Site) -> None:
 
 async def test_a_body_with_its_digest_is_stored(site: Site) -> None:
     assert (await site.put(NUMBER, body=BODY, Content_Digest=f"sha-256=:{DIGEST}:")).status == 201
+
+
+async def test_a_compressed_manifest_is_stored_and_delivered_plain(site: Site) -> None:
+    packed = gzip.compress(BODY)
+    digest = base64.b64encode(hashlib.sha256(packed).digest()).decode()
+    answer = await site.put("live.mpd", body=packed, Content_Encoding="gzip", Content_Digest=f"sha-256=:{digest}:")
+    assert (answer.status, answer.document["bytes"]) == (201, len(BODY))
+    delivered = await site.get("live.mpd")
+    assert (delivered.body, delivered.headers.get("Content-Encoding")) == (BODY, None)
 
 
 @pytest.mark.parametrize("content_type", ["video/mp4", "audio/mp4", "application/octet-stream", "video/iso.segment"])

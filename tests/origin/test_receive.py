@@ -5,7 +5,7 @@ import asyncio
 import gzip
 from collections.abc import Iterable
 from typing import Any, cast
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from aiohttp import web
@@ -141,8 +141,9 @@ TEXT = b"<MPD/>" * 100
 ENCODED = gzip.compress(TEXT)
 
 
-def test_a_gzip_body_is_decoded() -> None:
-    assert decode_gzip(ENCODED, len(TEXT)) == TEXT
+@pytest.mark.parametrize("body", [b"", b"x", TEXT], ids=["empty", "small", "as-large-as-allowed"])
+def test_a_gzip_body_is_decoded(body: bytes) -> None:
+    assert decode_gzip(gzip.compress(body), len(TEXT)) == body
 
 
 BAD_GZIP: list[tuple[str, bytes, int, type[Exception]]] = [
@@ -171,3 +172,23 @@ async def test_a_client_whose_body_is_here_is_not_told_to_go_on() -> None:
     await send_continue(request)
     writer.write.assert_not_called()
     assert await read_body(request, 10, IDLE_MS) == b"abc"
+
+
+# -- 100 Continue
+
+
+async def continued(stream: StreamReader, error: Exception | None = None) -> Mock:
+    writer = Mock(write=AsyncMock(side_effect=error), output_size=25)
+    request = make_mocked_request("PUT", "/derby/a/v720/7.m4s", payload=stream, writer=writer)
+    await send_continue(request)
+    return writer
+
+
+async def test_a_client_that_waits_is_told_to_go_on() -> None:
+    writer = await continued(make_stream(is_whole=False))
+    writer.write.assert_awaited_once_with(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert writer.output_size == 0, "the final answer has not begun"
+
+
+async def test_a_client_that_has_gone_is_found_out_by_its_body() -> None:
+    await continued(make_stream(is_whole=False), ConnectionResetError())

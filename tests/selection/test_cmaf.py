@@ -102,6 +102,8 @@ def test_tracks_may_take_turns() -> None:
 BRANDS = [
     ("none", b"", (), False, False),
     ("ordinary", styp("cmfs", "cmff"), ("cmfs", "cmff"), False, False),
+    ("several", styp("msdh", "msix", "cmfs", "dash"), ("msdh", "msix", "cmfs", "dash"), False, False),
+    ("odd-length", box("styp", b"msdh\0\0\0\0msixcm"), ("msdh", "msix"), False, False),
     ("filler", styp("msdh", "slat"), ("msdh", "slat"), True, False),
     ("filler-as-major-brand", styp("slat"), ("slat",), True, False),
     ("last", styp("msdh", "lmsg"), ("msdh", "lmsg"), False, True),

@@ -3,9 +3,9 @@
 import pytest
 
 from selection.media import SAMPLES_COUNT_MAX, STREAMS_COUNT_MAX, MediaError, MediaFault
-from selection.mpegts import StreamKind, StreamTimes, TsSegment, is_transport_stream, parse_ts
+from selection.mpegts import StreamKind, TsSegment, is_transport_stream, parse_ts
 from tests.support.steps import counted_steps
-from tests.support.ts import AAC, AUDIO_PID, H264, PACKET_BYTES, PMT_PID, VIDEO_PID, Muxer, adts, pat, pes, pmt, section
+from tests.support.ts import AAC, AUDIO_PID, H264, PACKET_BYTES, PMT_PID, VIDEO_PID, Muxer, pat, pes, pmt, section
 
 FRAME_TICKS = 3_600
 WRAP = 1 << 33
@@ -46,111 +46,6 @@ def test_a_segment_of_video_is_told() -> None:
     assert video.times is not None
     assert (video.times.first_pts, video.times.last_dts) == (90_000, 90_000 + 47 * FRAME_TICKS)
     assert video.starts_with_random_access
-
-
-def test_frames_out_of_order_have_their_earliest_and_latest_time() -> None:
-    times = [(7_200, 0), (18_000, 3_600), (10_800, 7_200), (14_400, 10_800)]
-    (video,) = parse(with_video(*times)).streams
-    assert video.times == StreamTimes(
-        first_pts=7_200, first_dts=0, last_dts=10_800, earliest_pts=7_200, latest_pts=18_000, stamps_count=4
-    )
-    assert video.duration == 4 * FRAME_TICKS
-
-
-DURATIONS = [
-    ("none", [], None),
-    ("one-frame", [0], None),
-    ("two-frames", [0, 3_600], 7_200),
-    ("uneven-is-rounded-to-the-nearest", [0, 1_501, 3_003], 4_505),
-    ("all-at-once", [5, 5], 0),
-]
-
-
-@pytest.mark.parametrize(("stamps", "duration"), [case[1:] for case in DURATIONS], ids=[case[0] for case in DURATIONS])
-def test_the_last_frame_lasts_as_long_as_the_others_on_average(stamps: list[int], duration: int | None) -> None:
-    (video,) = parse(with_video(*[(pts, None) for pts in stamps])).streams
-    assert video.duration == duration
-
-
-UNWRAPPED = [
-    ("as-it-stands", 90_000, None, 90_000),
-    ("zero", 0, 0, 0),
-    ("in-the-first-day", 90_000, 90_100, 90_000),
-    ("in-the-hundredth-round", 90_000, 100 * WRAP + 90_000, 100 * WRAP + 90_000),
-    ("a-little-early-over-the-wrap", WRAP - 1, 100 * WRAP, 100 * WRAP - 1),
-    ("a-little-late-over-the-wrap", 1, 100 * WRAP - 1, 100 * WRAP + 1),
-    ("half-a-round-early", WRAP // 2, 100 * WRAP, 100 * WRAP - WRAP // 2),
-    ("just-under-half-a-round-late", WRAP // 2 - 1, 100 * WRAP, 100 * WRAP + WRAP // 2 - 1),
-    ("before-the-epoch", WRAP - 1_920, 0, -1_920),
-]
-
-
-@pytest.mark.parametrize(
-    ("stamp", "expected", "unwrapped"), [case[1:] for case in UNWRAPPED], ids=[case[0] for case in UNWRAPPED]
-)
-def test_time_stamps_are_taken_as_near_the_grid(stamp: int, expected: int | None, unwrapped: int) -> None:
-    (video,) = parse(with_video((stamp, None)), expected).streams
-    assert video.times is not None
-    assert video.times.first_pts == unwrapped
-
-
-def test_a_wrap_within_a_segment_does_not_show() -> None:
-    for expected, begin in ((None, WRAP - FRAME_TICKS), (7 * WRAP, 7 * WRAP - FRAME_TICKS)):
-        (video,) = parse(with_video(*at_rate(3, begin=WRAP - FRAME_TICKS)), expected).streams
-        assert video.times is not None
-        assert (video.times.first_pts, video.times.latest_pts) == (begin, begin + 2 * FRAME_TICKS)
-        assert video.duration == 3 * FRAME_TICKS
-
-
-def test_sound_before_the_first_picture_is_not_a_round_later() -> None:
-    muxer = Muxer().add_tables().add_pes(VIDEO_PID, pes(0)).add_pes(AUDIO_PID, pes(WRAP - 1_920))
-    video, audio = parse(muxer).streams
-    assert video.times is not None
-    assert audio.times is not None
-    assert (video.times.first_pts, audio.times.first_pts) == (0, -1_920)
-
-
-def test_frames_without_time_stamps_are_counted() -> None:
-    (video,) = parse(with_video((None, None), (3_600, None), (None, None))).streams
-    assert video.frames_count == 3
-    assert video.times is not None
-    assert (video.times.stamps_count, video.duration) == (1, None)
-
-
-# -- sound
-
-SOUND = [
-    ("one-frame", adts(1), 1_920),
-    ("sixteen-frames", adts(16), 30_720),
-    ("44100-rounds-to-the-nearest", adts(3, rate_index=4), 6_269),
-    ("several-blocks-in-a-frame", adts(2, blocks=4), 15_360),
-    ("cut-frame-still-counts", adts(2)[:-5], 3_840),
-    ("cut-header-does-not", adts(2)[:-14], 1_920),
-    ("not-at-the-beginning", b"\0" + adts(3), None),
-    ("unknown-rate", adts(2, rate_index=13), None),
-    ("length-0", adts(1, length=20)[:3] + bytes(20), None),
-    ("nothing", b"", None),
-]
-
-
-@pytest.mark.parametrize(("payload", "last"), [case[1:] for case in SOUND], ids=[case[0] for case in SOUND])
-def test_the_last_frames_of_aac_tell_how_long_they_last(payload: bytes, last: int | None) -> None:
-    muxer = Muxer().add_tables([(AUDIO_PID, AAC)])
-    muxer.add_pes(AUDIO_PID, pes(0, payload=adts(16))).add_pes(AUDIO_PID, pes(30_720, payload=payload))
-    (audio,) = parse(muxer).streams
-    assert (audio.frames_count, audio.kind, audio.codec) == (2, StreamKind.AUDIO, "aac")
-    # Else it is taken to last as long as the one before.
-    assert audio.duration == 30_720 + (30_720 if last is None else last)
-
-
-def test_frames_of_other_packets_do_not_count_as_the_last_one_s() -> None:
-    muxer = Muxer().add_tables()
-    muxer.add_pes(AUDIO_PID, pes(0, payload=adts(20, length=100)))
-    muxer.add_pes(VIDEO_PID, pes(0, payload=bytes(400)))
-    muxer.add(AUDIO_PID, adts(1, length=184))
-    muxer.add_pes(VIDEO_PID, pes(3_600))
-    _, audio = parse(muxer).streams
-    assert audio.duration == 21 * 1_920
 
 
 # -- which streams there are
@@ -254,71 +149,6 @@ def test_random_access_must_be_at_the_very_start() -> None:
         assert video.starts_with_random_access is expected
 
 
-# -- continuity
-
-
-def video_packets(*steps: str) -> TsSegment:
-    """Return what is told of a video stream that goes on by these steps."""
-    muxer = Muxer({VIDEO_PID: 9}).add_tables([(VIDEO_PID, H264)]).add_pes(VIDEO_PID, pes(0))
-    for step in steps:
-        if step == "next":
-            muxer.add(VIDEO_PID, bytes(184))
-        elif step == "again":
-            muxer.packets.append(muxer.packets[-1])
-        elif step == "lost":
-            muxer.skip(VIDEO_PID)
-        elif step == "reset":
-            muxer.skip(VIDEO_PID, 5).add(VIDEO_PID, bytes(100), adaptation=0x80)
-        elif step == "no-payload":
-            muxer.add(VIDEO_PID, None)
-        elif step == "other":
-            muxer.add(0x555, bytes(184))
-    return parse(muxer)
-
-
-COUNTERS = [
-    ("steady-over-the-wrap", ["next"] * 40, []),
-    ("lost-one", ["next", "lost", "next"], [4]),
-    ("lost-the-first-after-the-start", ["lost", "next"], [3]),
-    ("lost-sixteen-cannot-be-seen", ["lost"] * 16 + ["next"], []),
-    ("lost-fifteen-looks-like-a-repetition", ["lost"] * 15 + ["next"], []),
-    ("lost-twice", ["lost", "next", "next", "lost", "lost", "next"], [3, 5]),
-    ("repeated", ["next", "again", "next"], []),
-    ("repeated-twice", ["next", "again", "again", "next"], [5]),
-    ("repeated-again-later", ["next", "again", "next", "again"], []),
-    ("announced", ["next", "reset", "next"], []),
-    ("without-payload-the-counter-stands", ["next", "no-payload", "no-payload", "next"], []),
-    ("others-between", ["other", "next", "other", "lost", "next"], [6]),
-]
-
-
-@pytest.mark.parametrize(("steps", "places"), [case[1:] for case in COUNTERS], ids=[case[0] for case in COUNTERS])
-def test_missing_packets_are_found(steps: list[str], places: list[int]) -> None:
-    segment = video_packets(*steps)
-    assert list(segment.streams[0].continuity_errors) == places
-    assert segment.continuity_errors_count == len(places)
-    assert segment.first_error_offset == (places[0] * PACKET_BYTES if places else None)
-
-
-def test_missing_packets_of_tables_are_found_too() -> None:
-    muxer = Muxer().add_tables().skip(0).add_section(0, pat({1: PMT_PID}))
-    muxer.skip(PMT_PID).add_section(PMT_PID, pmt(BOTH))
-    segment = parse(muxer)
-    assert (segment.continuity_errors_count, segment.first_error_offset) == (2, 2 * PACKET_BYTES)
-
-
-def test_packets_marked_as_damaged_are_counted() -> None:
-    muxer = with_video((0, None)).add(VIDEO_PID, bytes(184), has_error=True).add(0x555, bytes(184), has_error=True)
-    segment = parse(muxer)
-    assert (segment.transport_errors_count, segment.continuity_errors_count) == (2, 0)
-    assert segment.first_error_offset == 3 * PACKET_BYTES
-
-
-def test_the_first_of_both_kinds_of_errors_is_told() -> None:
-    muxer = with_video((0, None)).skip(VIDEO_PID).add(VIDEO_PID, bytes(184)).add(VIDEO_PID, bytes(184), has_error=True)
-    assert parse(muxer).first_error_offset == 3 * PACKET_BYTES
-
-
 # -- what is wrong
 
 WHOLE = with_video(*at_rate(3), payload=bytes(300)).body
@@ -351,6 +181,13 @@ DAMAGED = [
     ("no-marker-bit-3", changed(PES_HEADER + 13, b"\0"), MediaFault.BAD_FIELD, FIRST_FRAME),
     ("adaptation-too-long", changed(FIRST_FRAME + 4, b"\xb8"), MediaFault.BAD_SIZE, FIRST_FRAME),
     ("adaptation-is-all-there-is", changed(FIRST_FRAME + 4, b"\xb7"), MediaFault.BAD_FIELD, FIRST_FRAME),
+    (
+        "table-begins-behind-its-packet",
+        Muxer().add(0, b"\xb7" + bytes(183), is_start=True).body,
+        MediaFault.MISSING_PART,
+        0,
+    ),
+    ("table-begins-far-behind", Muxer().add(0, b"\xff" + bytes(183), is_start=True).body, MediaFault.MISSING_PART, 0),
     ("no-program", Muxer().add_section(0, pat({0: 0x10})).body, MediaFault.MISSING_PART, 0),
     ("no-stream", Muxer().add_tables([]).body, MediaFault.MISSING_PART, PACKET_BYTES),
     (
@@ -391,16 +228,6 @@ def test_every_cut_within_a_packet_is_noticed() -> None:
     for length in range(1, len(WHOLE)):
         if length % PACKET_BYTES:
             assert refusal(WHOLE[:length]) == (MediaFault.TRUNCATED, length - length % PACKET_BYTES)
-
-
-def test_time_stamps_that_do_not_fit_their_packet_are_none() -> None:
-    muxer = Muxer().add_tables([(VIDEO_PID, H264)])
-    muxer.add(VIDEO_PID, pes(5)[:13], is_start=True).add(VIDEO_PID, pes(5)[13:])
-    muxer.add(VIDEO_PID, pes(9, 7)[:18], is_start=True).add(VIDEO_PID, pes(9, 7)[18:])
-    (video,) = parse(muxer).streams
-    assert video.frames_count == 2
-    assert video.times is not None
-    assert (video.times.stamps_count, video.times.first_pts, video.times.first_dts) == (1, 9, 9)
 
 
 def test_a_stream_named_twice_is_told_once() -> None:

@@ -29,6 +29,7 @@ AUDIO_TICKS: Final = 92_160
 FFMPEG: Final = ("ffmpeg", "-nostdin", "-nostats", "-hide_banner", "-loglevel", "warning")
 # Long enough for a loaded machine to start ffmpeg, and a process that hangs still fails its test.
 STOP_S: Final = 10
+EARLY_S: Final = 0.002
 
 _DASH_EVENT: Final[dict[str, Any]] = {
     "media": "r$RepresentationID$-t$Time$.m4s",
@@ -113,9 +114,9 @@ def number_now() -> int:
 
 
 async def until_ms(at_ms: int) -> None:
-    """Keep pace with the media: return at a moment of the wall clock, never before it."""
-    while (left_ms := at_ms - time.time_ns() / 1_000_000) > 0:
-        await asyncio.sleep(left_ms / 1000)
+    """Keep pace with the media: return at a moment of the wall clock, not before it."""
+    # An event loop may wake up a little early by another clock.
+    await asyncio.sleep(max(at_ms - time.time_ns() / 1_000_000, 0) / 1_000 + EARLY_S)
 
 
 # -- ffmpeg
