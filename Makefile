@@ -50,6 +50,7 @@ format: test-tools ## put the code in shape, and mend what the linter can mend
 
 bench: test-tools ## measure what the server promises
 	@$(BIN)/python -m tests.benchmarks.held_release $(ARGS)
+	@$(BIN)/python -m tests.benchmarks.inspection
 
 load: test-tools ## load an origin that runs already, from loadtests/
 	@$(BIN)/locust --headless --locustfile loadtests/locustfile.py $(ARGS)

@@ -3,6 +3,7 @@ tested with real sockets in `tests/integration`."""
 
 import asyncio
 import gzip
+import tracemalloc
 from collections.abc import Iterable
 from typing import Any, cast
 from unittest.mock import AsyncMock, Mock
@@ -164,6 +165,18 @@ BAD_GZIP: list[tuple[str, bytes, int, type[Exception]]] = [
 def test_half_an_encoding_is_no_body(body: bytes, limit_bytes: int, error: type[Exception]) -> None:
     with pytest.raises(error):
         decode_gzip(body, limit_bytes)
+
+
+def test_a_bomb_is_not_decoded_beyond_the_limit() -> None:
+    bomb = gzip.compress(bytes(10_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyTooLarge):
+            decode_gzip(bomb, 1_000)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 1_000_000
 
 
 async def test_a_client_whose_body_is_here_is_not_told_to_go_on() -> None:

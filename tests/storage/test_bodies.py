@@ -3,11 +3,9 @@
 import asyncio
 import errno
 import os
-import resource
 import stat
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ import storage.bodies
 from storage.bodies import FileBodies
 from storage.errors import BodyMissing, StorageError, StorageFull
 from tests.storage.contract import BodiesContract, key_of, make_body
+from tests.storage.disks import fail_with, files_of_at_most
 
 BODY = make_body(1, 10_000)
 KEY = key_of(BODY)
@@ -109,13 +108,6 @@ FAULTS = [
 WHOLE_AND_IN_PIECES = pytest.mark.parametrize("body", [BODY, LARGE], ids=["whole", "in-pieces"])
 
 
-def fail_with(number: int) -> Callable[..., None]:
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    return fail
-
-
 @WHOLE_AND_IN_PIECES
 @pytest.mark.parametrize(("number", "fault"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
 @pytest.mark.parametrize("call", ["mkdir", "rename"])
@@ -138,17 +130,6 @@ async def test_a_write_that_fails_leaves_nothing(
     assert files_below(tmp_path) == []
     await bodies.write(key_of(body), body)
     assert await bodies.read(key_of(body)) == body
-
-
-@contextmanager
-def files_of_at_most(size_bytes: int) -> Iterator[None]:
-    """Let the kernel take no more than this of a file: a short write first, then none at all."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @WHOLE_AND_IN_PIECES

@@ -11,19 +11,13 @@ import pytest
 
 from storage.errors import StorageError, StorageFull
 from storage.journal import FileJournal, Replay
+from tests.storage.disks import fail_with, files_of_at_most
 from tests.storage.journals import RECORDS, append_all, masks_told, opened
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.log"
-
-
-def fail_with(number: int) -> Callable[..., int]:
-    def fail(*_: object) -> int:
-        raise OSError(number, os.strerror(number))
-
-    return fail
 
 
 def write_half(descriptor: int, data: bytes) -> int:
@@ -62,6 +56,20 @@ def test_a_record_that_cannot_be_written_leaves_no_trace(
     with opened(path) as (_, told, replay):
         assert masks_told(told) == ["m1", "m2", "m4"]
         assert replay == Replay(entries_count=3, damaged_count=0, torn_bytes=0)
+
+
+@pytest.mark.parametrize("left_bytes", [0, 1, 40])
+def test_a_file_that_cannot_grow_takes_no_half_record(path: Path, left_bytes: int) -> None:
+    with opened(path) as (journal, _, _):
+        append_all(journal, RECORDS[:2])
+        before = path.read_bytes()
+        with files_of_at_most(len(before) + left_bytes), pytest.raises(StorageError, match="journal-append"):
+            append_all(journal, RECORDS[2:3])
+        assert path.read_bytes() == before
+        append_all(journal, RECORDS[3:4])
+    with opened(path) as (_, told, replay):
+        assert masks_told(told) == ["m1", "m2", "m4"]
+        assert replay.damaged_count == 0
 
 
 def test_half_a_line_that_cannot_be_taken_back_is_taken_back_before_the_next_record(
