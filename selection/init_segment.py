@@ -116,7 +116,7 @@ def check_beginning(body: bytes) -> None:
 def read_brands(brands: dict[str, None], body: bytes, content: int, end: int) -> None:
     """Add the brands of `ftyp` or `styp` to an ordered set: the major one, then the compatible ones."""
     need("the list of brands", content, end, 8)
-    if len(brands) + (end - content) // 4 > BRANDS_COUNT_MAX:
+    if len(brands) + (end - content) // 4 - 1 > BRANDS_COUNT_MAX:  # the version of the major one is none
         raise MediaError(MediaFault.TOO_MANY, content, f"more than {BRANDS_COUNT_MAX} brands")
     brands[fourcc(body[content : content + 4])] = None
     for position in range(content + 8, end - 3, 4):

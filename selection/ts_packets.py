@@ -29,6 +29,7 @@ def _members(flag: int) -> bytes:
 
 _ERROR_TABLE: Final = _members(_HAS_ERROR)
 _START_TABLE: Final = _members(_STARTS_UNIT)
+_PAYLOAD_TABLE: Final = _members(_HAS_PAYLOAD)
 _PID_HIGH_TABLE: Final = bytes(octet & 0x1F for octet in range(256))
 _COUNTER_TABLE: Final = bytes(octet & 0x0F for octet in range(256))
 _WITHOUT_PAYLOAD: Final = bytes(octet for octet in range(256) if not octet & _HAS_PAYLOAD)
@@ -61,7 +62,8 @@ class Packets:
         self._high = self._flags.translate(_PID_HIGH_TABLE)
         self._low = body[2::PACKET_BYTES]
         self._controls = body[3::PACKET_BYTES]
-        self.starts = self._flags.translate(_START_TABLE)
+        # The flag means nothing where there is no payload.
+        self.starts = both(self._flags.translate(_START_TABLE), self._controls.translate(_PAYLOAD_TABLE))
 
     def with_pid(self, pid: int) -> bytes:
         """Return the set of packets with one packet id."""

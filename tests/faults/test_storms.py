@@ -9,7 +9,7 @@ import pytest
 from tests.origin.site import NOW_MS, NUMBER, Answer, Site, make_body, open_site, until
 from tests.support.bodies import NO_FAULTS, Faults
 
-NUMBERS = range(NUMBER - 8, NUMBER + 1)
+NUMBERS = range(NUMBER - 4, NUMBER + 1)
 PIPELINES = ("a", "b")
 
 STORMS = [

@@ -108,7 +108,8 @@ class Connection:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close(Close.FIN)
+        """Leave; after a fault without caring what has arrived."""
+        self._close(None if exc is not None else Close.FIN)
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
@@ -118,11 +119,21 @@ class Connection:
 
         Args:
             of_head: Whether the request was a HEAD.
+        Raises:
+            ConnectionError: There is none, or not all of it.
         """
-        status = int(self._line().split(b" ", 2)[1])
+        line = self._received.readline()
         headers = http.client.parse_headers(self._received)
-        size = 0 if of_head or status < 200 or status == 304 else int(headers["Content-Length"])
-        return Answer(status, headers, self._received.read(size))
+        status = int(line[9:12] or 0)
+        bodiless = status < 200 or status == 304
+        length = "0" if bodiless else headers["Content-Length"]
+        if not status or length is None:
+            raise ConnectionError("closed without a whole response")
+        size = 0 if of_head else int(length)
+        body = self._received.read(size)
+        if len(body) < size:
+            raise ConnectionError("closed within a body")
+        return Answer(status, headers, body)
 
     def at_end(self) -> bool:
         """Tell, waiting for it, whether the server has closed the connection with nothing more to say."""
@@ -133,23 +144,26 @@ class Connection:
 
         A reset takes back what has not, and so does any answer that finds the client gone.
         """
+        self._close(how)
+
+    def _close(self, how: Close | None) -> None:
         if self._socket.fileno() < 0:
             return
+        try:
+            if how is not None:
+                self._wait_until_arrived()
+            if how is Close.RST:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        finally:
+            self._received.close()
+            self._socket.close()
+
+    def _wait_until_arrived(self) -> None:
         give_up_s = time.monotonic() + PATIENCE_S
         while _unacknowledged_bytes(self._socket):
             if time.monotonic() > give_up_s:
                 raise TimeoutError("the server does not take what was sent")
             time.sleep(0.0005)
-        if how is Close.RST:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._received.close()
-        self._socket.close()
-
-    def _line(self) -> bytes:
-        line = self._received.readline()
-        if not line:
-            raise ConnectionError("closed without a response")
-        return line
 
 
 def _unacknowledged_bytes(connection: socket.socket) -> int:

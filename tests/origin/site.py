@@ -17,6 +17,7 @@ from aiohttp import ClientSession
 from multidict import CIMultiDict
 from yarl import URL
 
+from config.model import Settings
 from origin import app
 from origin.app import Origin
 from storage.bodies import FileBodies
@@ -158,6 +159,18 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
+_read: dict[str, Settings] = {}
+
+
+def settings_in(folder: Path, **options: Any) -> Settings:
+    """Return what `make_settings` returns. Reading a file takes as long as a whole test, so each is read once."""
+    key = json.dumps(options, sort_keys=True)
+    if key not in _read:
+        _read[key] = make_settings(folder, **options)
+    storage = _read[key].storage.model_copy(update={"path": folder / "data"})
+    return _read[key].model_copy(update={"storage": storage})
+
+
 @asynccontextmanager
 async def open_site(
     folder: Path, *, now_ms: int = NOW_MS, event: dict[str, Any] | None = None, **sections: Any
@@ -171,6 +184,6 @@ async def open_site(
 
     clock = FakeClock(now_ms)
     with patch.object(app, "FileBodies", make_files):
-        settings = make_settings(folder, event=event, **sections)
+        settings = settings_in(folder, event=event, **sections)
         async with running_origin(settings, clock) as running, ClientSession() as http:
             yield Site(running, clock, made[0], http)

@@ -53,6 +53,7 @@ DAMAGED = [
     ("to-the-end-but-not-media-data", FREE + to_the_end("free", bytes(4)), MediaFault.BAD_SIZE, 12),
     ("zeros", bytes(64), MediaFault.BAD_SIZE, 0),
     ("half-a-64-bit-size", sized(1, "mdat", bytes(7)), MediaFault.TRUNCATED, 0),
+    ("half-a-64-bit-size-behind-a-box", FREE + sized(1, "mdat", bytes(7)), MediaFault.TRUNCATED, 12),
     ("64-bit-size-of-15", sized(1, "mdat", bytes(8), large=15), MediaFault.BAD_SIZE, 0),
     ("64-bit-size-of-0", sized(1, "mdat", bytes(8), large=0), MediaFault.BAD_SIZE, 0),
     ("64-bit-size-one-too-long", sized(1, "mdat", bytes(8), large=25), MediaFault.TRUNCATED, 0),

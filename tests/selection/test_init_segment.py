@@ -207,6 +207,11 @@ def test_as_many_tracks_as_the_limit_are_read() -> None:
     assert len(parse_init(body).tracks) == TRACKS_COUNT_MAX
 
 
+def test_as_many_brands_as_the_limit_are_read() -> None:
+    brands = [f"{number:04}" for number in range(BRANDS_COUNT_MAX)]
+    assert parse_init(init_segment(brands=brands)).brands == tuple(brands)
+
+
 def test_work_is_bounded_however_boxes_are_heaped_up() -> None:
     million = 1_000_000
     heaps = [

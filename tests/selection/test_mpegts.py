@@ -127,9 +127,10 @@ def test_packets_of_no_stream_do_not_matter() -> None:
 
 
 def test_tables_that_come_late_are_told() -> None:
-    early = Muxer().add_pes(VIDEO_PID, pes(0)).add_tables()
+    early = Muxer().add_pes(VIDEO_PID, pes(0), random_access=True).add_tables()
     between = Muxer().add_section(0, pat({1: PMT_PID})).add_pes(VIDEO_PID, pes(0)).add_section(PMT_PID, pmt(BOTH))
     assert not parse(early).starts_with_tables
+    assert parse(early).streams[0].starts_with_random_access
     assert not parse(between).starts_with_tables
 
 

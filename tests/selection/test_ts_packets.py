@@ -92,7 +92,13 @@ def test_the_first_of_both_kinds_of_errors_is_told() -> None:
     assert parse(muxer).first_error_offset == 3 * PACKET_BYTES
 
 
-def test_payload_is_not_taken_for_the_flags_of_an_empty_adaptation_field() -> None:
-    muxer = with_a_frame().skip(VIDEO_PID).add(VIDEO_PID, b"\xff" * 183)
-    assert muxer.packets[-1][4:6] == b"\0\xff"
+@pytest.mark.parametrize("payload_bytes", [183, 184])
+def test_payload_is_not_taken_for_the_flags_of_an_adaptation_field(payload_bytes: int) -> None:
+    muxer = with_a_frame().skip(VIDEO_PID).add(VIDEO_PID, b"\xff" * payload_bytes)
+    assert muxer.packets[-1][5] == 0xFF
     assert parse(muxer).continuity_errors_count == 1
+
+
+def test_a_unit_does_not_start_where_there_is_no_payload() -> None:
+    muxer = with_a_frame().add(VIDEO_PID, None, is_start=True).add(VIDEO_PID, bytes(184))
+    assert parse(muxer).streams[0].frames_count == 1

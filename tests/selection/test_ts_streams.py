@@ -140,3 +140,11 @@ def test_time_stamps_that_do_not_fit_their_packet_are_none() -> None:
     assert video.frames_count == 2
     assert video.times is not None
     assert (video.times.stamps_count, video.times.first_pts, video.times.first_dts) == (1, 9, 9)
+
+
+def test_time_stamps_that_just_fit_their_packet_are_read() -> None:
+    muxer = Muxer().add_tables([(VIDEO_PID, H264)])
+    muxer.add(VIDEO_PID, pes(5, payload=b""), is_start=True).add(VIDEO_PID, pes(9, 7, payload=b""), is_start=True)
+    (video,) = parse(muxer).streams
+    assert video.times is not None
+    assert (video.times.first_pts, video.times.latest_pts, video.times.last_dts) == (5, 9, 7)
