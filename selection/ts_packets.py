@@ -1,8 +1,8 @@
 """The packets of an MPEG transport stream, looked at all at once.
 
-Every fourth thing one asks of a packet lies in its first four bytes. So the bytes of all packets at one position
-are cut out with a stride and compared in C: a loop in Python over the 22,000 packets of 4 MB takes ten times as
-long. Sets of packets are `bytes` with a 1 for every member, in the order of the body.
+Almost all that one asks of a packet lies in its first four bytes. So the bytes of all packets at one position are
+cut out with a stride and compared in C: a loop in Python over the 22,000 packets of 4 MB takes ten times as long.
+Sets of packets are `bytes` with a 1 for every member, in the order of the body.
 
 Source: ISO/IEC 13818-1, 2.4.3.
 """

@@ -116,7 +116,6 @@ def _whole(packets: Packets, members: bytes, index: int, section: bytes) -> tupl
         if index < 0:
             return None, index
         begin, end = packets.payload(index)
-        if packets.starts[index] and begin < end:
-            end = min(begin + 1 + packets.body[begin], end)  # the next section begins there
-            begin += 1
+        if packets.starts[index]:
+            begin += 1  # tells where the next section begins
         section += packets.body[begin:end]
