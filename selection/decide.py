@@ -121,8 +121,9 @@ def _triggers(situation: Situation, usable: Sequence[Candidate]) -> list[Moment]
     first_ms = usable[0].published_ms
     horizon_ms = max(timers)
     number = newest_due_number(situation.event, first_ms) + 1
-    while (boundary_ms := due_ms(situation.event, number)) <= horizon_ms:
-        timers.append(boundary_ms)
+    last = situation.event.last_number if situation.key.number is None else situation.key.number - 1
+    while (last is None or number <= last) and due_ms(situation.event, number) <= horizon_ms:
+        timers.append(due_ms(situation.event, number))
         number += 1
     moments = [candidate.moment for candidate in situation.candidates if candidate.moment >= usable[0].moment]
     moments += [Moment.timer(ms) for ms in timers if ms >= first_ms]

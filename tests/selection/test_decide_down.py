@@ -9,6 +9,7 @@ import pytest
 
 from selection.decide import Choose, Wait, decide, is_down
 from selection.model import Candidate, Event, Loss, Mask, Moment, Rule
+from selection.window import due_ms
 from tests.support.events import Chosen, copies, in_journal, make_event, make_situation, told
 
 PLAIN = make_event(pipelines=["a", "b", "c"])
@@ -118,9 +119,9 @@ CHOICES: list[tuple[str, Event, int, History, str, int, Chosen | Wait]] = [
     ("start-of-event", FROM_10, 10, {}, "b 22000", 22_000, Wait(22_100)),
     ("second-of-the-event", FROM_10, 11, {}, "b 24900", 24_900, Wait(25_000)),
     ("not-down-when-only-one-came-before", FROM_10, 11, {}, "b 24950", 25_050, ("b", WAITED, 25_050)),
-    ("not-a-ms-before", FROM_10, 11, {}, "b 24950", 24_999, Wait(25_000)),
+    ("not-a-ms-before", FROM_10, 11, {}, "b 24950", 25_049, Wait(25_050)),
     ("third-of-the-event", FROM_10, 12, {}, "b 26000", 26_000, ("b", FIRST, 26_000)),
-    ("goes-down-while-a-good-copy-waits", LONG_WAIT, 10, {8: "a 18000"}, "b 22500", 22_500, Wait(23_000)),
+    ("up-while-a-good-copy-waits", LONG_WAIT, 10, {8: "a 18000"}, "b 22500", 22_500, Wait(23_500)),
     ("its-own-due-does-not-end-the-wait", LONG_WAIT, 10, {8: "a 18000"}, "b 22500", 23_000, Wait(23_500)),
     (
         "a-late-copy-after-the-choice-does-not-count",
@@ -153,7 +154,7 @@ CHOICES: list[tuple[str, Event, int, History, str, int, Chosen | Wait]] = [
     ("goes-down-while-a-flawed-copy-waits", TWO, 10, {7: "a 16000"}, "b 20500 short", 21_000, ("b", FIRST, 21_000)),
     ("up-although-the-segment-is-late", LONG_WAIT, 10, {9: "a 20000"}, "b 23600", 25_100, ("b", WAITED, 25_100)),
     ("early-copy-waits-over-an-older-due", LONG_WAIT, 10, {7: "a 16000"}, "b 20000", 21_000, ("b", FIRST, 21_000)),
-    ("stays-up-during-a-long-grace", LONG_GRACE, 10, {9: "a 20000"}, "b 22500 short", 24_999, Wait(25_000)),
+    ("stays-up-during-a-long-grace", LONG_GRACE, 10, {9: "a 20000"}, "b 22500 short", 24_999, Wait(32_000)),
     ("later-dues-do-not-count", LONG_GRACE, 10, {9: "a 20000"}, "b 22500 short", 32_000, ("b", GRACE, 32_000)),
     (
         "or-stays-up",
@@ -203,6 +204,24 @@ INITS: list[tuple[str, History, bool]] = [
 def test_an_init_segment_waits_for_pipelines_whose_segments_come(history: History, waits: bool) -> None:
     situation = make_situation(TWO, copies("b 22000"), number=None, history=parsed(history))
     assert told(decide(situation, 22_000)) == (Wait(22_100) if waits else ("b", FIRST, 22_000))
+
+
+def test_a_copy_that_comes_long_after_the_end_asks_for_no_more_than_one_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An init segment a year later must not walk over every segment that would have been due since."""
+    asked: list[int] = []
+
+    def count(event: Event, number: int) -> int:
+        asked.append(number)
+        return due_ms(event, number)
+
+    monkeypatch.setattr("selection.decide.due_ms", count)
+    a_year_later = 365 * 86_400_000
+    for number in (None, 10):
+        situation = make_situation(UNTIL_10, copies(f"b {a_year_later}"), number=number)
+        assert isinstance(decide(situation, a_year_later + 60_000), Choose)
+    assert len(asked) < 10
 
 
 # (id, copies, masks, losses of `a` and `c` to `b`); `a` is down, `c` is not.
