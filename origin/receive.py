@@ -61,15 +61,14 @@ class UploadProtocol(OriginProtocol):
         A connection that waits for its next request (`_waiter` is set) has taken over what just arrived
         before this is called, as both are queued in that order on the event loop.
         """
-        server, task = self._manager, self._task_handler
+        server = self._manager
         orphans = [] if self._waiter is not None else [item for item in self._messages if item[1].is_eof()]
         super().connection_lost(exc)
-        if not isinstance(server, UploadServer) or task is None:
+        if not isinstance(server, UploadServer):
             return
         for message, payload in orphans:
             if isinstance(message, RawRequestMessage):
-                writer = StreamWriter(self, self._loop)
-                server.handle_orphan(UploadRequest(message, payload, self, writer, task, self._loop))
+                server.handle_orphan(message, payload, self)
 
 
 class UploadServer(OriginServer):
@@ -88,9 +87,12 @@ class UploadServer(OriginServer):
     def __call__(self) -> UploadProtocol:
         return UploadProtocol(self, loop=self._loop, **self._kwargs)
 
-    def handle_orphan(self, request: UploadRequest) -> None:
-        """Handle a request whose connection has gone; its answer is dropped."""
-        task = self._loop.create_task(_handle(self.request_handler, request))
+    def handle_orphan(self, message: RawRequestMessage, payload: StreamReader, protocol: UploadProtocol) -> None:
+        """Handle a request whose connection has gone; its answer is dropped.
+
+        In a task of its own: the connection's may have ended already, when an answer found the client gone.
+        """
+        task = self._loop.create_task(self._handle_orphan(message, payload, protocol))
         self._orphans.add(task)
         task.add_done_callback(self._orphans.discard)
 
@@ -98,19 +100,23 @@ class UploadServer(OriginServer):
         """Wait for requests whose connection has gone."""
         await asyncio.gather(*self._orphans, return_exceptions=True)
 
+    async def _handle_orphan(
+        self, message: RawRequestMessage, payload: StreamReader, protocol: UploadProtocol
+    ) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None, "a coroutine runs in a task"
+        writer = StreamWriter(protocol, self._loop)
+        return await self.request_handler(self._make_upload(message, payload, protocol, writer, task))
+
     def _make_upload(
         self,
         message: RawRequestMessage,
         payload: StreamReader,
         protocol: web.RequestHandler,
         writer: AbstractStreamWriter,
-        task: "asyncio.Task[None]",
-    ) -> web.BaseRequest:
+        task: "asyncio.Task[Any]",
+    ) -> UploadRequest:
         return UploadRequest(message, payload, protocol, writer, task, self._loop)
-
-
-async def _handle(handler: Handler, request: web.BaseRequest) -> web.StreamResponse:
-    return await handler(request)
 
 
 async def send_continue(request: web.BaseRequest) -> None:

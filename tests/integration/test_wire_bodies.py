@@ -7,6 +7,7 @@ and the bodies behind it, arrive.
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -27,6 +28,7 @@ from tests.integration.wire import (
     RequestLog,
     ask,
     chunk,
+    head,
     in_threads,
     key_of,
     path_of,
@@ -169,6 +171,38 @@ async def test_whole_bodies_in_a_row_are_all_kept_although_the_client_leaves_at_
     disk.set()
     await log.until_count(count)
     assert log.outcomes == {"stored": count}
+    assert kept(running, bodies) == list(bodies)
+
+
+@for_each_end
+async def test_a_whole_body_is_kept_behind_an_answer_that_finds_the_client_gone(
+    running: Running, log: RequestLog, disk: asyncio.Event, how: Close
+) -> None:
+    """Since Python 3.12 a DELETE is answered before the event loop gets to tell of the end of its connection."""
+    disk.set()
+    first = number_now() - 2
+    bodies = {number: make_body(number, 2_000) for number in (first, first + 1)}
+    uploads = [upload(path_of(number), body) for number, body in bodies.items()]
+    deletes_count = 4
+    row = uploads[0] + head("DELETE", path_of(first)) * deletes_count + uploads[1]
+    stands_still, has_left = threading.Event(), threading.Event()
+
+    def stand_still() -> None:
+        """Keep the event loop, just before the first answer, from seeing that the client goes."""
+        stands_still.set()
+        assert has_left.wait(PATIENCE_S)
+
+    def publish() -> None:
+        with Connection(running.origin.publish_address) as connection:
+            connection.send(row)
+            assert stands_still.wait(PATIENCE_S)
+            connection.close(how)
+        has_left.set()
+
+    log.before_answer = stand_still
+    await asyncio.to_thread(publish)
+    await log.until_count(len(uploads) + deletes_count)
+    assert log.outcomes == {"stored": len(uploads), "delete-ignored": deletes_count}
     assert kept(running, bodies) == list(bodies)
 
 

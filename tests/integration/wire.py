@@ -193,17 +193,22 @@ async def in_threads(calls: Sequence[Callable[[], Any]], threads: int = 16) -> l
 
 
 class RequestLog(logging.Handler):
-    """The log lines of requests that have ended: all one learns of a client that does not wait for its answer."""
+    """The log lines of requests that have ended: all one learns of a client that does not wait for its answer.
+
+    `before_answer` is called, in the thread of the origin's loop, when an answer is about to be sent.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[dict[str, Any]] = []
+        self.before_answer: Callable[[], object] = bool
         self._changed = asyncio.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take one line. The origin logs requests in the thread of its loop."""
         self.lines.append(record.__dict__["fields"])
         self._changed.set()
+        self.before_answer()
 
     @property
     def outcomes(self) -> Counter[str]:
