@@ -41,8 +41,8 @@ SEGMENTS: Final = 6
 KILLED_IN: Final = 2
 # Longer than one ffmpeg takes to start later than the other on a loaded machine: a's copies come in time.
 PREFER_WAIT_MS: Final = 900
-# How many segments before the reader the first pipeline begins.
-LEAD: Final = 2
+# Before the first segment on air, so that everything is set up when it begins.
+READY_MS: Final = 500
 MANIFEST_LAG_SEGMENTS: Final = 3
 
 
@@ -79,7 +79,6 @@ class Act:
     """What happened at one event. Dictionaries go by rendition, manifests by name.
 
     Args:
-        last_of_a: Number of the newest segment a has published, by rendition.
         again: The first segments, asked for once more at the end.
     """
 
@@ -123,8 +122,10 @@ async def perform(casts: Sequence[Cast], folder: Path) -> dict[str, Act]:
     settings = make_settings(folder, events=[event_settings(cast) for cast in casts])
     async with running_origin(settings) as running, aiohttp.ClientSession() as session:
         watch = JournalWatch(running.origin.journal)
-        # The second after next, so that a loaded machine is ready in time.
-        first = number_now() + LEAD + 1 + (time.time_ns() // 1_000_000 % SEGMENT_MS > SEGMENT_MS * 3 // 4)
+        opening = number_now() + 1
+        if start_ms(opening) - time.time_ns() // 1_000_000 < READY_MS:
+            opening += 1
+        first = opening + max(max(cast.head_starts) for cast in casts)
         reader = Reader(session, running.deliver)
         acts = await asyncio.gather(
             *(_play(cast, range(first, first + SEGMENTS), running, reader, watch, folder) for cast in casts)
