@@ -22,7 +22,7 @@ from selection import cache_policy
 from selection.cache_policy import CachePolicy
 from selection.model import Choice, Event, SegmentKey
 from selection.names import ManifestName
-from selection.window import WindowClass, classify, due_ms, gives_up_ms
+from selection.window import OUTSIDE, WindowClass, classify, due_ms, gives_up_ms
 from storage.base import BodyKey, Stores, body_key, manifest_key
 from storage.errors import BodyMissing, StorageError
 from storage.records import Manifest
@@ -34,8 +34,6 @@ METHODS: Final = ("GET", "HEAD")
 MANIFEST_LAG_SEGMENTS: Final = 3
 
 _HOLDABLE: Final = (WindowClass.NEXT, WindowClass.DUE)
-# What was chosen may be outside after the clock went on, or after the configuration changed.
-_OUTSIDE: Final = (WindowClass.BEFORE_START, WindowClass.AFTER_END, WindowClass.EXPIRED)
 _REFUSALS: Final = {
     WindowClass.BEFORE_START: (Problem.BEFORE_START, "Segment {number} is older than the event."),
     WindowClass.AFTER_END: (Problem.AFTER_END, "Segment {number} is after the event's end."),
@@ -165,7 +163,7 @@ class Deliverer:
     ) -> Reply:
         event, candidate = programme.event, choice.candidate
         now_ms = self._clock.now_ms()
-        if key.number is not None and classify(event, key.number, now_ms) in _OUTSIDE:
+        if key.number is not None and classify(event, key.number, now_ms) in OUTSIDE:
             return self._refuse(event, key, now_ms)
         headers = segment_headers(event, key, candidate)
         headers["Content-Type"] = media_type(text, event.rendition(key.rendition_id).kind)

@@ -17,7 +17,7 @@ from origin.decider import Decider
 from origin.logs import fields
 from selection.model import Candidate, Choice, Defect, Event, SegmentKey
 from selection.rank import flaws
-from selection.window import WindowClass, classify, opens_ms
+from selection.window import OUTSIDE, WindowClass, classify, opens_ms
 from storage.base import BodyKey, Stores, body_key, digest_of, manifest_key
 from storage.errors import StorageError
 from storage.records import Manifest, ManifestPublished, Published
@@ -115,7 +115,7 @@ class Intake:
             return None
         event, now_ms = self._events[key.event_id], self._clock.now_ms()
         window_class = classify(event, key.number, now_ms)
-        if window_class in (WindowClass.BEFORE_START, WindowClass.AFTER_END, WindowClass.EXPIRED):
+        if window_class in OUTSIDE:
             return OutsideWindow(window_class)
         if now_ms < opens_ms(event, key.number):
             return TooFarAhead(opens_ms(event, key.number))
@@ -130,7 +130,7 @@ class Intake:
         async with self._turn(upload.key, upload.pipeline_id):
             outcome = await self._publish(upload)
         if isinstance(outcome, Unchanged):
-            await self._journal.sync()  # the upload that recorded it may still be flushing
+            await self._journal.sync()  # the flush of the upload that recorded it may have failed
         return outcome
 
     async def _publish(self, upload: Upload) -> Outcome:

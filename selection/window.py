@@ -5,6 +5,7 @@ exactly one class holds.
 """
 
 from enum import StrEnum
+from typing import Final
 
 from selection.model import Event
 
@@ -19,6 +20,10 @@ class WindowClass(StrEnum):
     DUE = "due"  # should be there; may still come before the retry deadline
     GIVEN_UP = "given-up"  # retry deadline over: if it is not there, it is a hole
     EXPIRED = "expired"  # has left the DVR window
+
+
+# Where nothing is taken and nothing is delivered, whatever was recorded under an older configuration.
+OUTSIDE: Final = (WindowClass.BEFORE_START, WindowClass.AFTER_END, WindowClass.EXPIRED)
 
 
 def due_ms(event: Event, number: int) -> int:
