@@ -20,7 +20,10 @@ from config.fields import (
 from config.problems import Location
 from config.section import Documented, Section
 from selection.model import (
+    CMAF_SUFFIXES,
+    Checks,
     Event,
+    InspectionPolicy,
     Kind,
     Pipeline,
     Rendition,
@@ -35,8 +38,6 @@ MINUTE: Final = 60_000
 DAY: Final = 86_400_000
 
 INIT_DEFAULT: Final = "$RepresentationID$/init.mp4"
-# Segments in ISO base media files need an init segment; MPEG-TS, WebVTT and packed audio carry their own.
-INIT_NEEDED_SUFFIXES: Final = (".m4s", ".mp4", ".m4v", ".m4a", ".cmfv", ".cmfa", ".cmft", ".cmfm")
 TIMESCALE_DEFAULTS: Final = {Kind.VIDEO: 90_000, Kind.MUXED: 90_000, Kind.TEXT: 90_000, Kind.AUDIO: 48_000}
 HOLD_AHEAD_MARGIN_MS: Final = 1 * SECOND
 
@@ -62,6 +63,45 @@ class SelectionSettings(Section):
         ScoreMode.IGNORE,
         description="Whether the packager's `Live-Origin-Score` ranks copies with equal defects.",
     )
+
+
+class InspectionSettings(Section):
+    """What counts as a defect of a copy. Frames are those of the track: pictures, or codec frames of sound."""
+
+    checks: Checks = Field(
+        Checks.ALL,
+        description="What published media is inspected for: `all`; `structure` for everything but times; `none`.",
+    )
+    time_frames: Count = Field(
+        1, ge=0, le=1_000, description="Frames that a picture may begin off the grid; beyond it is `wrong-time`."
+    )
+    audio_time_frames: Count = Field(
+        4, ge=0, le=1_000, description="Codec frames that sound may begin off the grid; beyond it is `wrong-time`."
+    )
+    missing_frames: Count = Field(
+        0, ge=0, le=1_000, description="Frames of a picture that may be missing; beyond it is `short`."
+    )
+    audio_missing_frames: Count = Field(
+        1, ge=0, le=1_000, description="Codec frames of sound that may be missing; beyond it is `short`."
+    )
+    gap_frames: Count = Field(
+        0,
+        ge=0,
+        le=1_000,
+        description="Frames that a segment may begin off the end of the same pipeline's last one; beyond it is"
+        " `discontinuity`.",
+    )
+
+    def to_policy(self) -> InspectionPolicy:
+        """Return the thresholds as values."""
+        return InspectionPolicy(
+            checks=self.checks,
+            time_frames_max=self.time_frames,
+            audio_time_frames_max=self.audio_time_frames,
+            missing_frames_max=self.missing_frames,
+            audio_missing_frames_max=self.audio_missing_frames,
+            gap_frames_max=self.gap_frames,
+        )
 
 
 class RenditionSettings(Section):
@@ -186,6 +226,7 @@ class EventSettings(Section):
         Documented(default=f"`{INIT_DEFAULT}` if `media` ends in .m4s, .mp4 or .cmf?, else none"),
     ] = Field(None, description="Names of the init segments; `null` for none, as with MPEG-TS.")
     selection: SelectionSettings = SelectionSettings()
+    inspection: InspectionSettings = InspectionSettings()
     renditions: tuple[RenditionSettings, ...] = Field(examples=[[{}]], min_length=1)
     pipelines: tuple[PipelineSettings, ...] = Field(examples=[[{}]], min_length=1)
 
@@ -211,6 +252,7 @@ class EventSettings(Section):
             start_ms=self.start_ms,
             end_ms=self.end_ms,
             policy=SelectionPolicy(self.selection.prefer_wait_ms, self.selection.grace_ms, self.selection.score),
+            inspection=self.inspection.to_policy(),
         )
 
     def _rendition(self, index: int) -> Rendition:
@@ -241,4 +283,4 @@ class EventSettings(Section):
             return ("renditions", index, "init"), rendition.init
         if "init" in self.model_fields_set:
             return ("init",), self.init
-        return ("init",), INIT_DEFAULT if self.media_template(index)[1].endswith(INIT_NEEDED_SUFFIXES) else None
+        return ("init",), INIT_DEFAULT if self.media_template(index)[1].endswith(CMAF_SUFFIXES) else None

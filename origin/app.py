@@ -15,6 +15,7 @@ from origin.admin import Admin
 from origin.clock import Clock, SystemClock
 from origin.decider import Decider
 from origin.deliver import Deliverer
+from origin.desync import DesyncWatch
 from origin.health import Health, State
 from origin.intake import Intake
 from origin.logs import fields
@@ -89,7 +90,7 @@ class Origin:
             StorageError: The disk cannot be used. OSError: An address is in use.
         """
         try:
-            admin = OriginServer(admin_handler(Admin(self.metrics.registry, self.health)))
+            admin = OriginServer(admin_handler(self._admin()))
             self.admin_address = await self._listen(admin, self.settings.listen.admin)
             self.health.state = State.RECOVERING
             await asyncio.to_thread(self._recover)  # probes are answered meanwhile
@@ -154,6 +155,7 @@ class Origin:
         replay = self.journal.open()  # first: it is refused when another origin uses this folder
         leftovers_count = self._files.open()
         self.journal.follow(self._wake)
+        self.journal.follow(DesyncWatch(self.programmes, self.catalog, self.metrics).observe)
         self.journal.follow(self.metrics.observe_entry)
         log.info(
             "recovered",
@@ -171,6 +173,9 @@ class Origin:
         """Catalog before wake: who is woken looks there."""
         if isinstance(entry.record, Chosen):
             self.waiters.wake(entry.record.key)
+
+    def _admin(self) -> Admin:
+        return Admin(self.metrics.registry, self.health, self.programmes, self.catalog, self.clock)
 
     def _deliver_server(self) -> OriginServer:
         deliverer = Deliverer(

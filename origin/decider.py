@@ -14,6 +14,7 @@ from origin.clock import Clock, Timer
 from origin.logs import fields
 from selection.decide import Choose, Situation, Wait, Withdraw, decide
 from selection.model import Event, SegmentKey
+from selection.rank import MISMATCHED_INIT
 from storage.base import Stores
 from storage.errors import StorageError
 from storage.records import Chosen, Record, Withdrawn
@@ -77,7 +78,10 @@ class Decider:
         )
         match decide(situation, now_ms):
             case Choose(choice):
-                return self._record(key, Chosen(key, choice), now_ms)
+                is_recorded = self._record(key, Chosen(key, choice), now_ms)
+                if any(defect.name == MISMATCHED_INIT for defect in choice.candidate.defects) and not key.is_init:
+                    self.consider(key._replace(number=None))  # perhaps nobody makes segments for the old one any more
+                return is_recorded
             case Withdraw():
                 return self._record(key, Withdrawn(key), now_ms)
             case Wait(until_ms):

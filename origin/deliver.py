@@ -165,7 +165,7 @@ class Deliverer:
         now_ms = self._clock.now_ms()
         if key.number is not None and classify(event, key.number, now_ms) in OUTSIDE:
             return self._refuse(event, key, now_ms)
-        headers = segment_headers(event, key, candidate)
+        headers = segment_headers(event, key, choice)
         headers["Content-Type"] = media_type(text, event.rendition(key.rendition_id).kind)
         headers |= life_time(cache_policy.segment(event, key.number, candidate.is_good, now_ms))
         selected = conditional.Representation(headers["ETag"], candidate.published_ms // 1000, candidate.size_bytes)

@@ -4,7 +4,7 @@ from email.utils import formatdate
 from typing import Final
 
 from selection.cache_policy import CachePolicy
-from selection.model import Candidate, Defect, Event, Kind, Rendition, SegmentKey
+from selection.model import Candidate, Choice, Defect, Event, Kind, Rendition, SegmentKey
 
 # Vendors purge by tag; a block of 32 segments (about a minute) is fine enough to name and coarse enough to list.
 NUMBERS_PER_TAG: Final = 32
@@ -79,6 +79,26 @@ def defects_field(defects: tuple[Defect, ...]) -> str:
     )
 
 
+def choice_field(choice: Choice) -> str:
+    """Return a choice as a structured-field list (RFC 9651): who won by which rule, and why each other lost.
+
+    >>> from selection.model import Loss, Rule
+    >>> choice_field(Choice(Candidate("a", "", 0, 0, 0, 0), Rule.FIRST_IN_ORDER, 0, (("b", Loss.ORDER),)))
+    'a;rule=first-in-order, b;lost=order'
+    """
+    members = [f"{_key_item(choice.candidate.pipeline_id)};rule={choice.rule}"]
+    return ", ".join([*members, *(f"{_key_item(pipeline_id)};lost={loss}" for pipeline_id, loss in choice.losses)])
+
+
+def _key_item(identifier: str) -> str:
+    """Return an id as a token, or as a string if it begins with a digit, as no token may.
+
+    >>> _key_item("a"), _key_item("1a")
+    ('a', '"1a"')
+    """
+    return f'"{identifier}"' if identifier[:1].isdigit() else identifier
+
+
 def _bare_item(value: str | int | float | bool) -> str:
     if isinstance(value, bool):
         return "?1" if value else "?0"
@@ -88,9 +108,9 @@ def _bare_item(value: str | int | float | bool) -> str:
     return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
-def segment_headers(event: Event, key: SegmentKey, candidate: Candidate) -> dict[str, str]:
+def segment_headers(event: Event, key: SegmentKey, choice: Choice) -> dict[str, str]:
     """Return what every answer about a chosen segment carries, whatever part of it is sent."""
-    rendition = event.rendition(key.rendition_id)
+    candidate, rendition = choice.candidate, event.rendition(key.rendition_id)
     pipeline = event.pipeline(candidate.pipeline_id)
     region = pipeline.region if pipeline is not None else ""
     fields = {
@@ -99,6 +119,7 @@ def segment_headers(event: Event, key: SegmentKey, candidate: Candidate) -> dict
         "Accept-Ranges": "bytes",
         "Live-Origin-Pipeline": candidate.pipeline_id,
         "Live-Origin-Region": region,
+        "Live-Origin-Choice": choice_field(choice),
         "CMSD-Static": cmsd_static(event, rendition, key, candidate),
     }
     tags = purge_tags(key, candidate.pipeline_id, region)
@@ -106,6 +127,8 @@ def segment_headers(event: Event, key: SegmentKey, candidate: Candidate) -> dict
     fields["Surrogate-Key"] = " ".join(tags)
     if candidate.defects:
         fields["Live-Origin-Defects"] = defects_field(candidate.defects)
+    if not key.is_init and candidate.facts is not None and candidate.facts.init_digest is not None:
+        fields["Live-Origin-Init"] = etag(candidate.facts.init_digest)
     return fields
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from origin.inspect_report import Problem, Report, Row, json_line, shown, table
 from selection.boxes import Boxes
-from selection.cmaf import Init, Segment, TrackSegment, parse_init, parse_segment
+from selection.cmaf import Init, Segment, Track, TrackSegment, parse_init, parse_segment
 from selection.media import MediaError
 from selection.mpegts import TsSegment, is_transport_stream, parse_ts
 from selection.ts_streams import TICKS_PER_SECOND
@@ -186,13 +186,18 @@ def _has(body: bytes, kind: bytes) -> bool:
 def _note_init(report: Report, init: Init) -> None:
     report.facts = {
         "brands": init.brands,
-        "init_tracks": [asdict(track) | {"defaults": track.defaults._asdict()} for track in init.tracks],
+        "init_tracks": [_init_track(track) for track in init.tracks],
     }
     for track in init.tracks:
         picture = "" if track.width is None else f"{track.width}x{track.height}, "
         edit = f", edit list from {track.edit_media_time}" if track.edit_media_time else ""
         notes = f"init, {picture}timescale {track.timescale}{edit}, brands {' '.join(init.brands)}"
         report.rows.append(Row(f"{track.track_id} {track.handler}", track.codec, notes))
+
+
+def _init_track(track: Track) -> dict[str, Any]:
+    facts = asdict(track) | {"defaults": track.defaults._asdict()}
+    return facts | {"setup": track.setup.hex(), "protection": track.protection.hex()}
 
 
 def _segment_facts(segment: Segment) -> dict[str, Any]:

@@ -8,24 +8,22 @@ between; from the second check to the record nothing waits.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 from origin.clock import Clock
 from origin.decider import Decider
+from origin.inspector import Inspected, Inspector, digest_body
 from origin.logs import fields
+from selection.judge import merged
 from selection.model import Candidate, Choice, Defect, Event, SegmentKey
 from selection.rank import flaws
 from selection.window import OUTSIDE, WindowClass, classify, opens_ms
-from storage.base import BodyKey, Stores, body_key, digest_of, manifest_key
+from storage.base import BodyKey, Stores, body_key, manifest_key
 from storage.errors import StorageError
 from storage.records import Manifest, ManifestPublished, Published
 
 log = logging.getLogger(__name__)
-
-# Hashing a body this large takes about as long as a thread hop (0.1 ms).
-HASH_INLINE_BYTES: Final = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +105,7 @@ class Intake:
         self._decider = decider
         self._clock = clock
         self._on_fault = on_fault
+        self._inspector = Inspector(stores)
         self._turns: WeakValueDictionary[tuple[object, ...], asyncio.Lock] = WeakValueDictionary()
 
     def refuse_by_clock(self, key: SegmentKey) -> TooFarAhead | OutsideWindow | None:
@@ -134,19 +133,22 @@ class Intake:
         return outcome
 
     async def _publish(self, upload: Upload) -> Outcome:
-        digest = await _digest(upload.body)
-        settled = self._settle(upload, digest)
+        event = self._events[upload.key.event_id]
+        found = await self._inspector.inspect(event, upload.key, upload.pipeline_id, upload.body)
+        found = replace(found, defects=merged(found.defects, upload.defects))
+        digest = found.digest
+        settled = self._settle(upload, found)
         if settled is not None and not isinstance(settled, Unchanged):
             return settled
         # Written again even if it is unchanged: the file may have been lost since, and this heals it.
         await self._bodies.write(body_key(upload.key, upload.pipeline_id, digest), upload.body)
-        settled = self._settle(upload, digest)
+        settled = self._settle(upload, found)
         if settled is not None:
             await self._discard_unused(upload.key, upload.pipeline_id, digest)
             return settled
         former = self._copy(upload.key, upload.pipeline_id)
         try:
-            candidate = self._record(upload, digest)
+            candidate = self._record(upload, found)
         except StorageError:
             await self._discard_unused(upload.key, upload.pipeline_id, digest)
             raise
@@ -165,7 +167,7 @@ class Intake:
             return await self._publish_manifest(event_id, pipeline_id, name, body)
 
     async def _publish_manifest(self, event_id: str, pipeline_id: str, name: str, body: bytes) -> bool:
-        digest = await _digest(body)
+        digest = await digest_body(body)
         address = manifest_key(event_id, name, pipeline_id, digest)
         await self._bodies.write(address, body)
         copies = self._catalog.manifests(event_id, name)
@@ -184,38 +186,39 @@ class Intake:
             await self._discard(manifest_key(event_id, name, pipeline_id, former.digest))
         return former is not None
 
-    def _settle(self, upload: Upload, digest: str) -> Unchanged | Refusal | None:
+    def _settle(self, upload: Upload, found: Inspected) -> Unchanged | Refusal | None:
         """Return how an upload ends without a new record, or None if it is to be recorded."""
         copy = self._copy(upload.key, upload.pipeline_id)
         choice = self._catalog.choice(upload.key)
         is_chosen = choice is not None and choice.candidate.pipeline_id == upload.pipeline_id
         # What is said of a copy counts until it is chosen: the choice was made with what was known then.
-        says_the_same = copy is not None and (copy.defects, copy.score) == (upload.defects, upload.score)
-        if copy is not None and copy.digest == digest and (is_chosen or says_the_same):
+        says_the_same = copy is not None and (copy.defects, copy.score) == (found.defects, upload.score)
+        if copy is not None and copy.digest == found.digest and (is_chosen or says_the_same):
             return Unchanged(copy)
         refusal = self.refuse_by_clock(upload.key)
         if refusal is not None:
             return refusal
         if choice is not None and is_chosen and not upload.key.is_init:
             # Only a less flawed copy may take the place of one that caches may hold: that is an upgrade.
-            return None if flaws(upload.defects) < flaws(choice.candidate.defects) else Conflict(choice)
+            return None if flaws(found.defects) < flaws(choice.candidate.defects) else Conflict(choice)
         return None
 
     def _copy(self, key: SegmentKey, pipeline_id: str) -> Candidate | None:
         candidates = self._catalog.candidates(key)
         return next((candidate for candidate in candidates if candidate.pipeline_id == pipeline_id), None)
 
-    def _record(self, upload: Upload, digest: str) -> Candidate:
+    def _record(self, upload: Upload, found: Inspected) -> Candidate:
         moment = self._journal.next_moment(self._clock.now_ms())
         candidate = Candidate(
             pipeline_id=upload.pipeline_id,
-            digest=digest,
+            digest=found.digest,
             size_bytes=len(upload.body),
             published_ms=moment.ms,
             sequence=moment.sequence,
             received_ms=upload.received_ms,
-            defects=upload.defects,
+            defects=found.defects,
             score=upload.score,
+            facts=found.facts,
         )
         self._journal.append(Published(upload.key, candidate), moment)
         self._decider.consider(upload.key)
@@ -245,9 +248,3 @@ class Intake:
         except StorageError as exc:
             log.warning("body not deleted", extra=fields(error=str(exc)))
             self._on_fault(exc)
-
-
-async def _digest(body: bytes) -> str:
-    if len(body) <= HASH_INLINE_BYTES:
-        return digest_of(body)
-    return await asyncio.to_thread(digest_of, body)

@@ -10,7 +10,9 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from selection.desync import Comparison, Difference
 from selection.model import Event, Loss, Rule
+from selection.rank import SEVERITY
 from selection.window import due_ms, newest_due_number
 from storage.errors import StorageError
 from storage.records import Chosen, Entry, Published
@@ -56,6 +58,24 @@ class Metrics:
         )
         self.selection_loss = Counter(
             "origin_selection_loss", "Why a pipeline was not chosen.", ["event", "pipeline", "reason"], registry=r
+        )
+        self.pipeline_drift = Gauge(
+            "origin_drift_seconds",
+            "How much later a pipeline's copy begins than that of a reference before it in order.",
+            ["event", "rendition", "reference", "pipeline"],
+            registry=r,
+        )
+        self.pipeline_difference = Gauge(
+            "origin_disagreement",
+            "1 while the newest copies of two pipelines differ in this.",
+            ["event", "rendition", "reference", "pipeline", "difference"],
+            registry=r,
+        )
+        self.candidate_defects = Counter(
+            "origin_candidate_defects",
+            "Defects of published copies, found or declared.",
+            ["event", "pipeline", "defect"],
+            registry=r,
         )
         self.live_edge_lag = Gauge(
             "origin_live_edge_lag_seconds",
@@ -114,6 +134,9 @@ class Metrics:
             if event is None or event.pipeline(candidate.pipeline_id) is None:
                 return
             self.publish_bytes.labels(event_id, candidate.pipeline_id).inc(candidate.size_bytes)
+            for defect in candidate.defects:
+                name = defect.name if defect.name in SEVERITY else "other"  # packagers name what they like
+                self.candidate_defects.labels(event_id, candidate.pipeline_id, name).inc()
             if number is not None:
                 late_ms = candidate.received_ms - due_ms(event, number)
                 self.publish_lateness.labels(event_id, candidate.pipeline_id).observe(late_ms / 1000)
@@ -122,6 +145,12 @@ class Metrics:
             self.selection.labels(record.key.event_id, choice.candidate.pipeline_id, choice.rule.value).inc()
             for pipeline_id, loss in choice.losses:
                 self.selection_loss.labels(record.key.event_id, pipeline_id, loss.value).inc()
+
+    def observe_comparison(self, pair: tuple[str, str, str, str], comparison: Comparison) -> None:
+        """Tell how a pipeline's newest copy stands to another's; `pair` is event, rendition, reference, pipeline."""
+        self.pipeline_drift.labels(*pair).set(float(comparison.drift_ms) / 1000)
+        for difference in Difference:
+            self.pipeline_difference.labels(*pair, difference.value).set(difference in comparison.differences)
 
     def observe_hold(self, held_ms: int, woken: bool) -> None:
         """Record one wait of a held request."""
@@ -142,6 +171,8 @@ class Metrics:
                 self.publish_lateness.labels(event.id, pipeline.id)
                 lag = self.live_edge_lag.labels(event.id, pipeline.id)
                 lag.set_function(partial(self._lag_s, event, pipeline.id))
+                for defect in (*SEVERITY, "other"):
+                    self.candidate_defects.labels(event.id, pipeline.id, defect)
                 for rule in Rule:
                     self.selection.labels(event.id, pipeline.id, rule.value)
                 for loss in Loss:

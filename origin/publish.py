@@ -98,7 +98,7 @@ class Publisher:
             reply = await self._take(request, target, declared)
         finally:
             self._change_uploads(-1)
-        return replace(reply, facts=_facts(target), close=self._is_finishing)
+        return replace(reply, facts={**_facts(target), **reply.facts}, close=self._is_finishing)
 
     def _admit(self, request: web.BaseRequest) -> tuple[PublishTarget, Declared] | Reply:
         """Return what is to be taken, or the answer to a request whose body is not even read."""
@@ -226,7 +226,9 @@ class Publisher:
         upload = Upload(key, target.pipeline.id, body, received_ms, declared.defects, declared.score)
         outcome = await self._intake.publish(upload)
         if isinstance(outcome, Stored | Unchanged):
-            return upload_answers.taken(target, upload, outcome, self._catalog.choice(key))
+            reply = upload_answers.taken(target, upload, outcome, self._catalog.choice(key))
+            defects = [defect.name for defect in outcome.candidate.defects]
+            return replace(reply, facts={"defects": defects}) if defects else reply
         return upload_answers.refused(target, key, outcome, self._clock.now_ms())
 
     def _limit_bytes(self, target: PublishTarget) -> int:

@@ -37,6 +37,7 @@ class Problem(Enum):
 
     UNKNOWN_EVENT = (404, "Unknown event")
     UNKNOWN_PIPELINE = (404, "Unknown pipeline")
+    UNKNOWN_RENDITION = (404, "Unknown rendition")
     UNKNOWN_NAME = (404, "No template of the event makes this name")
     BEFORE_START = (404, "Before the event")
     TOO_EARLY = (404, "Not due yet")
@@ -48,6 +49,7 @@ class Problem(Enum):
     PRECONDITION = (412, "Precondition failed")
     RANGE = (416, "Range not satisfiable")
     OVERLOADED = (503, "Overloaded")
+    NOT_READY = (503, "Not ready yet")
     STOPPING = (503, "Stopping")
     STORAGE = (503, "Storage fault")
     INTERNAL = (500, "Internal error")

@@ -2,6 +2,7 @@
 
 from typing import Any, assert_never
 
+from origin.explain import defects_document
 from origin.headers import etag
 from origin.intake import Conflict, OutsideWindow, Refusal, Stored, TooFarAhead, Unchanged, Upload
 from origin.reply import Problem, Reply, json_reply, problem
@@ -30,7 +31,7 @@ def taken(target: PublishTarget, upload: Upload, outcome: Stored | Unchanged, ch
         "number": key.number,
         "bytes": candidate.size_bytes,
         "etag": etag(candidate.digest),
-        "defects": [{"name": defect.name} | dict(defect.parameters) for defect in candidate.defects],
+        "defects": defects_document(candidate),
         "chosen": choice is not None and choice.candidate == candidate,
         "choice": None if choice is None else {"pipeline": choice.candidate.pipeline_id, "rule": choice.rule},
     }

@@ -20,6 +20,9 @@ LONG_MS: Final = 86_400_000
 SHORTEST_MS: Final = 1_000
 UNKNOWN_MS: Final = 5_000
 OVERLOAD_MS: Final = 5_000
+# An init segment is replaced when no pipeline makes segments for it any more, and then players that join need the
+# new one. Asking again once a minute costs a cache one 304.
+INIT_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def segment(event: Event, number: int | None, is_good: bool, now_ms: int) -> Cac
     if not is_good:
         return CachePolicy(max(event.timeline.duration_ms, SHORTEST_MS), may_be_stale=True)
     if number is None:
-        return CachePolicy(LONG_MS, immutable=True, may_be_stale=True)
+        return CachePolicy(INIT_MS, may_be_stale=True)
     # At least until it leaves the window; a shorter window does not make a cache forget sooner than useful.
     return CachePolicy(max(LONG_MS, expires_ms(event, number) - now_ms), immutable=True, may_be_stale=True)
 

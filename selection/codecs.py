@@ -1,12 +1,13 @@
-"""Names codecs as manifests do, from the sample entry of an init segment.
+"""Finds the configuration of a codec in the sample entry of an init segment, and names the codec as manifests do.
 
 A name is a convenience: where the configuration is missing or odd, the bare type of the entry is returned.
 
-Source: RFC 6381; ISO/IEC 14496-15, annex E (AVC, HEVC); the AV1 and VP9 bindings to ISO base media files.
+Source: RFC 6381; ISO/IEC 14496-15, annex E (AVC, HEVC); ISO/IEC 14496-1, 7.2.6 (descriptors); the AV1, VP9 and
+Opus bindings to ISO base media files.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from selection.boxes import Boxes, fourcc
 from selection.media import MediaError
@@ -18,25 +19,67 @@ AUDIO_FIELDS_BYTES: Final = 28
 _ES_DESCRIPTOR: Final = 3
 _DECODER_CONFIG: Final = 4
 _DECODER_SPECIFIC: Final = 5
-_MPEG4_AUDIO: Final = 0x40
+# What an elementary stream descriptor calls sound whose details are in an AudioSpecificConfig.
+MPEG4_AUDIO: Final = 0x40
 # Audio object type 31 says that the type is in the next six bits.
 _ESCAPED_AUDIO_TYPE: Final = 31
 
+ENCRYPTED: Final = frozenset([b"encv", b"enca"])
 
-def codec_name(boxes: Boxes, kind: bytes, begin: int, end: int) -> str:
-    """Return the name of one sample entry, such as `avc1.64001f`.
+
+class Configuration(NamedTuple):
+    """What a sample entry says of its codec.
+
+    Args:
+        kind: Type of the entry; of an encrypted one, what it was before.
+        record: Content of the box that configures the decoder; empty if there is none, or none is known.
+    """
+
+    kind: bytes
+    record: bytes
+
+
+class Bits:
+    """Bytes, to be taken bit by bit; IndexError where they end."""
+
+    __slots__ = ("_left", "_value")
+
+    def __init__(self, content: bytes) -> None:
+        self._value = int.from_bytes(content, "big")
+        self._left = 8 * len(content)
+
+    def take(self, count: int) -> int:
+        """Return the number that the next bits are."""
+        if count > self._left:
+            raise IndexError
+        self._left -= count
+        return self._value >> self._left & ((1 << count) - 1)
+
+
+def find_configuration(boxes: Boxes, kind: bytes, begin: int, end: int) -> Configuration:
+    """Return the configuration of one sample entry; damaged boxes count as missing ones.
 
     Args:
         kind: Type of the entry.
         begin, end: Its child boxes.
     """
+    record = b""
     try:
-        if kind in (b"encv", b"enca") and (original := boxes.find(begin, end, b"sinf", b"frma")):
+        if kind in ENCRYPTED and (original := boxes.find(begin, end, b"sinf", b"frma")):
             kind = boxes.body[original[0] : original[0] + 4]
-        box, details = _CONFIGURATIONS[kind]
-        found = boxes.find(begin, end, box)
-        return fourcc(kind) + details(boxes.body[found[0] : found[1]] if found else b"")
-    except (KeyError, IndexError, MediaError):
+        if kind in _CONFIGURATIONS and (found := boxes.find(begin, end, _CONFIGURATIONS[kind][0])):
+            record = boxes.body[found[0] : found[1]]
+    except MediaError:
+        pass
+    return Configuration(kind, record)
+
+
+def codec_name(configuration: Configuration) -> str:
+    """Return the name of a codec, such as `avc1.64001f`."""
+    kind, record = configuration
+    try:
+        return fourcc(kind) + _CONFIGURATIONS[kind][1](record)
+    except (KeyError, IndexError):
         return fourcc(kind)
 
 
@@ -63,34 +106,50 @@ def _vp9(record: bytes) -> str:
 
 
 def _mpeg4(record: bytes) -> str:
-    """Read an elementary stream descriptor: object type, and for MPEG-4 audio which kind of it.
+    """Name by object type, and for MPEG-4 audio by which kind of it.
 
     >>> _mpeg4(bytes.fromhex("00000000 0319 000200 0411 40 15 000000 00000000 00000000 0502 1190"))
     '.40.2'
     """
-    position = _descriptor(record, 4, _ES_DESCRIPTOR)
+    object_type, specific = read_elementary_stream(record)
+    kind = f".{take_audio_object_type(Bits(specific[:2]))}" if object_type == MPEG4_AUDIO else ""
+    return f".{object_type:02x}{kind}"
+
+
+def _no_details(_: bytes) -> str:
+    return ""
+
+
+def read_elementary_stream(record: bytes) -> tuple[int, bytes]:
+    """Return object type and, for MPEG-4 audio, the AudioSpecificConfig of an `esds` box; else IndexError."""
+    position, _ = _descriptor(record, 4, _ES_DESCRIPTOR)
     flags = record[position + 2]
     position += 3 + (2 if flags & 0x80 else 0)
     if flags & 0x40:
         position += 1 + record[position]
-    position = _descriptor(record, position + (2 if flags & 0x20 else 0), _DECODER_CONFIG)
+    position, _ = _descriptor(record, position + (2 if flags & 0x20 else 0), _DECODER_CONFIG)
     object_type = record[position]
-    if object_type != _MPEG4_AUDIO:
-        return f".{object_type:02x}"
-    position = _descriptor(record, position + 13, _DECODER_SPECIFIC)
-    audio_type = record[position] >> 3
-    if audio_type == _ESCAPED_AUDIO_TYPE:
-        audio_type = 32 + ((record[position] & 7) << 3 | record[position + 1] >> 5)
-    return f".{object_type:02x}.{audio_type}"
+    if object_type != MPEG4_AUDIO:
+        return object_type, b""
+    begin, end = _descriptor(record, position + 13, _DECODER_SPECIFIC)
+    return object_type, record[begin:end]
 
 
-def _descriptor(record: bytes, position: int, tag: int) -> int:
-    """Return where the content of the descriptor at `position` begins; its length takes one to four bytes."""
+def take_audio_object_type(bits: Bits) -> int:
+    """Take an audio object type: ISO/IEC 14496-3, GetAudioObjectType."""
+    audio_type = bits.take(5)
+    return 32 + bits.take(6) if audio_type == _ESCAPED_AUDIO_TYPE else audio_type
+
+
+def _descriptor(record: bytes, position: int, tag: int) -> tuple[int, int]:
+    """Return begin and end of the content of the descriptor at `position`; its length takes one to four bytes."""
     if record[position] != tag:
         raise IndexError
-    for length_bytes in range(1, 5):
-        if not record[position + length_bytes] & 0x80:
-            return position + 1 + length_bytes
+    size = 0
+    for begin in range(position + 2, position + 6):
+        size = size << 7 | record[begin - 1] & 0x7F
+        if not record[begin - 1] & 0x80:
+            return begin, begin + size
     raise IndexError
 
 
@@ -103,4 +162,5 @@ _CONFIGURATIONS: Final[Mapping[bytes, tuple[bytes, Callable[[bytes], str]]]] = {
     b"av01": (b"av1C", _av1),
     b"vp09": (b"vpcC", _vp9),
     b"mp4a": (b"esds", _mpeg4),
+    b"Opus": (b"dOps", _no_details),
 }

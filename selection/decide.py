@@ -13,9 +13,12 @@ The rules, in the order they are tried at each moment:
 3. only flawed copies at due + `grace`: take the least flawed (`grace-over`).
 
 A pipeline may still send a copy unless it has sent one, is masked, or is down: it missed the last two due
-segments of that rendition. A choice with defects is upgraded when a copy with fewer arrives (`upgrade`); an
-init segment follows the chosen pipeline when that renews it (`renewed`); a mask on the chosen copy decides
-anew among those that are there (`mask`).
+segments of that rendition. A choice with defects is upgraded when a copy with fewer arrives (`upgrade`); a mask on
+the chosen copy decides anew among those that are there (`mask`).
+
+An init segment stays as long as one pipeline makes segments for it, for players have it. When none does any more,
+be it that all have changed theirs or that those which have not are down, the best of the others takes its place
+(`new-generation`). One that was not looked into follows the chosen pipeline (`renewed`).
 """
 
 from collections.abc import Callable, Sequence
@@ -26,6 +29,7 @@ from selection.model import Candidate, Choice, Event, Loss, Mask, Moment, Rule, 
 from selection.rank import RankKey, best_possible_key, flaws, is_corrupt, rank_key
 from selection.window import due_ms, newest_due_number
 
+SEQUENCE_MAX: Final = 2**63 - 1
 # A pipeline that missed this many due segments in a row is not waited for.
 MISSES_UNTIL_DOWN: Final = 2
 
@@ -220,15 +224,47 @@ def _reconsider(situation: Situation, current: Choice, now_ms: int) -> Decision:
         if not usable:
             return Withdraw()
         best = min(usable, key=lambda candidate: rank_key(event, candidate))
-        newest = max(candidate.sequence for candidate in situation.candidates)
-        return _choose(situation, best, Rule.MASK, Moment(now_ms, newest))
+        return _choose(situation, best, Rule.MASK, _now(situation, now_ms))
     # The first that came, not the best by now: how late the rules are asked must not matter.
     for copy in usable:
-        if flaws(copy.defects) < flaws(chosen.defects):
+        if flaws(copy.defects) < flaws(chosen.defects) and not _is_left_behind(situation, chosen, copy, now_ms):
             return _choose(situation, copy, Rule.UPGRADE, copy.moment)
-        if copy.pipeline_id == chosen.pipeline_id and copy.digest != chosen.digest:
+        if _generation(chosen) is None and copy.pipeline_id == chosen.pipeline_id and copy.digest != chosen.digest:
             return _choose(situation, copy, Rule.RENEWED, copy.moment)
-    return Wait(None)
+    return _next_generation(situation, chosen, usable, now_ms) or Wait(None)
+
+
+def _next_generation(
+    situation: Situation, chosen: Candidate, usable: Sequence[Candidate], now_ms: int
+) -> Choose | None:
+    """Return the init segment that follows one for which nobody makes segments any more; None while somebody does."""
+    if not situation.key.is_init or _generation(chosen) is None or not usable:
+        return None
+    alive = [copy for copy in usable if not is_down(situation, copy.pipeline_id, _by_now(now_ms))]
+    if any(_generation(copy) == _generation(chosen) for copy in alive or usable):
+        return None
+    best = min(alive or usable, key=lambda copy: rank_key(situation.event, copy))
+    return _choose(situation, best, Rule.NEW_GENERATION, _now(situation, now_ms))
+
+
+def _is_left_behind(situation: Situation, chosen: Candidate, copy: Candidate, now_ms: int) -> bool:
+    """Tell whether `copy` is an init segment of another generation, for which its pipeline makes no segments now."""
+    if not situation.key.is_init or _generation(copy) == _generation(chosen):
+        return False
+    return is_down(situation, copy.pipeline_id, _by_now(now_ms))
+
+
+def _by_now(now_ms: int) -> Moment:
+    """Return the end of this ms: everything recorded in it counts, also of other segments."""
+    return Moment(now_ms, SEQUENCE_MAX)
+
+
+def _now(situation: Situation, now_ms: int) -> Moment:
+    return Moment(now_ms, max(candidate.sequence for candidate in situation.candidates))
+
+
+def _generation(candidate: Candidate) -> str | None:
+    return None if candidate.facts is None else candidate.facts.generation
 
 
 def _choose(situation: Situation, chosen: Candidate, rule: Rule, moment: Moment) -> Choose:

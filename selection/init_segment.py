@@ -8,8 +8,9 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from selection.boxes import Boxes, fourcc, is_long_form, missing, need
-from selection.codecs import AUDIO_FIELDS_BYTES, VISUAL_FIELDS_BYTES, codec_name
+from selection.codecs import AUDIO_FIELDS_BYTES, VISUAL_FIELDS_BYTES, codec_name, find_configuration
 from selection.media import BRANDS_COUNT_MAX, EDITS_COUNT_MAX, TRACKS_COUNT_MAX, MediaError, MediaFault
+from selection.setup import decoder_setup, protection_of
 
 # What a body may begin with. Anything may follow; a web page, a playlist or a transport stream is refused here.
 FIRST_BOXES: Final = frozenset(
@@ -19,6 +20,8 @@ FIRST_BOXES: Final = frozenset(
 _U16X2: Final = Struct(">2H")
 _U32: Final = Struct(">I")
 _U32X5: Final = Struct(">5I")
+# By handler: the fields of a sample entry before its child boxes.
+_FIELDS_BYTES: Final = {"vide": VISUAL_FIELDS_BYTES, "soun": AUDIO_FIELDS_BYTES}
 _EDITS: Final = (Struct(">Iii"), Struct(">Qqi"))  # by version: length, media time, rate
 
 
@@ -51,6 +54,9 @@ class Track:
         width, height: Coded picture in pixels; None unless it is video.
         edit_media_time: The composition time that is shown first, from the edit list; None without one. What
             a player calls the presentation time is composition time minus this.
+        setup: What a decoder is set up with, of the first sample entry: `selection.setup.decoder_setup`.
+        protection: How samples are encrypted unless they say otherwise: `selection.setup.protection_of`. Empty if
+            they are not.
     """
 
     track_id: int
@@ -61,6 +67,16 @@ class Track:
     height: int | None = None
     edit_media_time: int | None = None
     defaults: SampleDefaults = NO_DEFAULTS
+    setup: bytes = b""
+    protection: bytes = b""
+
+
+class _SampleEntry(NamedTuple):
+    codec: str
+    setup: bytes = b""
+    protection: bytes = b""
+    width: int | None = None
+    height: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,34 +187,39 @@ def _track(boxes: Boxes, trak: int, begin: int, end: int, defaults: dict[int, Sa
         raise MediaError(MediaFault.BAD_FIELD, media, "a timescale of 0 ticks per second")
     hdlr, _ = content_of(12, b"mdia", b"hdlr")
     handler = fourcc(body[hdlr + 8 : hdlr + 12])
-    codec, width, height = _sample_entry(boxes, handler, *content_of(8, b"mdia", b"minf", b"stbl", b"stsd"))
+    entry = _sample_entry(boxes, handler, *content_of(8, b"mdia", b"minf", b"stbl", b"stsd"))
     edits = boxes.find(begin, end, b"edts", b"elst")
     return Track(
         track_id=track_id,
         handler=handler,
         timescale=timescale,
-        codec=codec,
-        width=width,
-        height=height,
+        codec=entry.codec,
+        width=entry.width,
+        height=entry.height,
         edit_media_time=None if edits is None else _edit_media_time(body, *edits),
         defaults=defaults.get(track_id, NO_DEFAULTS),
+        setup=entry.setup,
+        protection=entry.protection,
     )
 
 
-def _sample_entry(boxes: Boxes, handler: str, stsd: int, stsd_end: int) -> tuple[str, int | None, int | None]:
-    """Return codec, width and height of the first sample entry."""
+def _sample_entry(boxes: Boxes, handler: str, stsd: int, stsd_end: int) -> _SampleEntry:
+    """Read the first sample entry."""
     entry = next(boxes.within(stsd + 8, stsd_end), None)
     if entry is None:
         raise missing("sample entry", stsd)
     kind, _, content, end = entry
-    if handler == "vide":
-        need(fourcc(kind), content, end, VISUAL_FIELDS_BYTES)
-        width, height = _U16X2.unpack_from(boxes.body, content + 24)
-        return codec_name(boxes, kind, content + VISUAL_FIELDS_BYTES, end), width, height
-    if handler == "soun":
-        need(fourcc(kind), content, end, AUDIO_FIELDS_BYTES)
-        return codec_name(boxes, kind, content + AUDIO_FIELDS_BYTES, end), None, None
-    return fourcc(kind), None, None
+    if handler not in _FIELDS_BYTES:
+        return _SampleEntry(fourcc(kind))
+    need(fourcc(kind), content, end, _FIELDS_BYTES[handler])
+    children = content + _FIELDS_BYTES[handler]
+    configuration = find_configuration(boxes, kind, children, end)
+    return _SampleEntry(
+        codec_name(configuration),
+        decoder_setup(configuration),
+        protection_of(boxes, kind, children, end),
+        *(_U16X2.unpack_from(boxes.body, content + 24) if handler == "vide" else ()),
+    )
 
 
 def _edit_media_time(body: bytes, content: int, end: int) -> int | None:

@@ -6,7 +6,7 @@ All are immutable. Wall clock is in ms since 1970-01-01T00:00:00Z, durations in 
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from selection.template import Template, TemplateError, compile_template
 from selection.timeline import Timeline
@@ -19,6 +19,19 @@ class Kind(StrEnum):
     AUDIO = "audio"
     MUXED = "muxed"  # audio and video in one file, as HLS with MPEG-TS has it
     TEXT = "text"
+
+
+class Format(StrEnum):
+    """How the segments of a rendition are written."""
+
+    CMAF = "cmaf"
+    MPEG_TS = "mpeg-ts"
+    OTHER = "other"  # WebVTT, packed audio: not looked into
+
+
+# Names of segments in ISO base media files, which need an init segment; the others carry their own.
+CMAF_SUFFIXES: Final = (".m4s", ".mp4", ".m4v", ".m4a", ".cmfv", ".cmfa", ".cmft", ".cmfm")
+TS_SUFFIXES: Final = (".ts", ".mts", ".m2ts")
 
 
 class ScoreMode(StrEnum):
@@ -57,6 +70,14 @@ class Rendition:
             variable = self.init.variable
             raise TemplateError(f"{self.init.text!r} names an init segment, of which there is one; drop ${variable}$")
 
+    @property
+    def format(self) -> Format:
+        """How its segments are written, as its names tell."""
+        name = self.media.text.lower()
+        if self.init is not None or name.endswith(CMAF_SUFFIXES):
+            return Format.CMAF
+        return Format.MPEG_TS if name.endswith(TS_SUFFIXES) else Format.OTHER
+
 
 def rendition_template(text: str, rendition_id: str) -> Template:
     """Return a rendition's media or init template. Raises ValueError with a remedy if it names nothing."""
@@ -83,6 +104,32 @@ class SelectionPolicy:
     prefer_wait_ms: int = 100
     grace_ms: int = 500
     score: ScoreMode = ScoreMode.IGNORE
+
+
+class Checks(StrEnum):
+    """What inspection looks for in published media."""
+
+    ALL = "all"
+    STRUCTURE = "structure"  # whether it can be parsed, is filler, and fits its init segment; no times
+    NONE = "none"  # bodies are not looked into
+
+
+@dataclass(frozen=True, slots=True)
+class InspectionPolicy:
+    """What counts as a defect. Counts are in frames of the track in question: pictures, or codec frames of sound.
+
+    Args:
+        time_frames_max, audio_time_frames_max: How far a segment may begin off the grid.
+        missing_frames_max, audio_missing_frames_max: How much shorter, or longer, than the grid it may be.
+        gap_frames_max: How far it may begin from the end of the same pipeline's segment before it.
+    """
+
+    checks: Checks = Checks.ALL
+    time_frames_max: int = 1
+    audio_time_frames_max: int = 4
+    missing_frames_max: int = 0
+    audio_missing_frames_max: int = 1
+    gap_frames_max: int = 0
 
 
 def event_timeline(epoch_ms: int, duration: Fraction, start_number: int) -> Timeline:
@@ -119,6 +166,7 @@ class Event:
     start_ms: int | None = None
     end_ms: int | None = None
     policy: SelectionPolicy = SelectionPolicy()
+    inspection: InspectionPolicy = InspectionPolicy()
 
     def __post_init__(self) -> None:
         assert self.pipelines and self.renditions, "an event has pipelines and renditions"
@@ -194,6 +242,48 @@ class Moment(NamedTuple):
         return cls(ms, -1)
 
 
+class TrackFacts(NamedTuple):
+    """What the bytes of a copy say of one of its tracks. Of an init segment, all times and counts are 0.
+
+    Args:
+        track_id: Track id, or packet id in a transport stream.
+        timescale: Ticks per second of the times below; 0 where no init segment told it.
+        begin: Decode time of the first sample (`tfdt`); in a transport stream the earliest PTS, unwrapped.
+        presentation: When the first sample is shown; in a transport stream the same as `begin`.
+        end: Where the last sample ends; more than `begin + duration` if there are holes in between.
+        duration: Sum over all samples.
+        samples_count: Of a transport stream: PES packets, of which those of sound may hold several codec frames.
+        starts_with_sync: The first sample can be decoded by itself.
+    """
+
+    track_id: int
+    kind: Kind
+    codec: str
+    timescale: int
+    begin: int = 0
+    presentation: int = 0
+    end: int = 0
+    duration: int = 0
+    samples_count: int = 0
+    starts_with_sync: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What inspection found in a copy.
+
+    Args:
+        init_digest: The init segment that this copy needs: the one that is delivered if that will do, else that of
+            its own pipeline; of an init segment, its own digest. None where there is none.
+        generation: Of an init segment: the digest of the first one behind which segments made for this one can be
+            played, too. None for media.
+    """
+
+    tracks: tuple[TrackFacts, ...] = ()
+    init_digest: str | None = None
+    generation: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One pipeline's copy of one segment, with the facts known of it.
@@ -203,6 +293,7 @@ class Candidate:
         published_ms, sequence: When its record was written, and that record's place in the journal.
         received_ms: Arrival of the last byte; lateness is measured from here.
         score: 0 to 100 as the packager judged it, or None.
+        facts: What its bytes say; None if they were not looked into, or cannot be read.
     """
 
     pipeline_id: str
@@ -213,6 +304,7 @@ class Candidate:
     received_ms: int
     defects: tuple[Defect, ...] = ()
     score: int | None = None
+    facts: Facts | None = None
 
     @property
     def moment(self) -> Moment:
@@ -230,7 +322,8 @@ class Rule(StrEnum):
     PREFER_WAIT_OVER = "prefer-wait-over"  # a good copy had waited long enough for higher pipelines
     GRACE_OVER = "grace-over"  # only flawed copies by due + grace: the least flawed one
     UPGRADE = "upgrade"  # a better copy replaced a flawed choice
-    RENEWED = "renewed"  # the chosen pipeline replaced its own copy (init segments only)
+    RENEWED = "renewed"  # the chosen pipeline replaced its own init segment, which is not looked into
+    NEW_GENERATION = "new-generation"  # no pipeline makes segments for the former init segment any more
     MASK = "mask"  # the former choice was masked: decided anew
 
 

@@ -9,21 +9,30 @@ from typing import Final, NamedTuple
 
 from selection.model import Candidate, Defect, Event, ScoreMode
 
-CORRUPT: Final = "corrupt"
 SCORE_MAX: Final = 100
 
-# How much a defect hurts the viewer, worst first. A name that is not listed is the packager's own and
-# counts least: it says that something is wrong, not that anything fails.
-SEVERITY: Final[dict[str, int]] = {
-    CORRUPT: 8,  # cannot be parsed: never delivered
-    "mismatched-init": 7,  # the decoder was set up for something else: it stops
-    "wrong-time": 6,  # the wrong part of the programme
-    "slate": 5,  # filler: plays, but shows nothing of the event
-    "no-keyframe": 4,  # broken picture until the next keyframe
-    "discontinuity": 3,  # a jump the player may stumble over
-    "short": 2,  # frames or samples are missing
+CORRUPT: Final = "corrupt"
+MISMATCHED_INIT: Final = "mismatched-init"
+WRONG_TIME: Final = "wrong-time"
+SLATE: Final = "slate"
+NO_KEYFRAME: Final = "no-keyframe"
+DISCONTINUITY: Final = "discontinuity"
+SHORT: Final = "short"
+
+# What each defect is and what it does to the viewer, worst first: the order of the ranking.
+MEANINGS: Final[dict[str, str]] = {
+    CORRUPT: "cannot be parsed, sizes disagree, or it was cut: never delivered",
+    MISMATCHED_INIT: "made for another init segment: the decoder stops",
+    WRONG_TIME: "begins off the grid: the wrong part of the programme",
+    SLATE: "filler (brand `slat`): plays, but shows nothing of the event",
+    NO_KEYFRAME: "does not begin with a keyframe: broken picture until the next one",
+    DISCONTINUITY: "does not join the segment before it, has holes, or is too long: a jump",
+    SHORT: "frames are missing: the picture freezes, or the sound stops for a moment",
 }
+# A name that is not listed is the packager's own and counts least: it says that something is wrong, not that
+# anything fails.
 SEVERITY_OTHER: Final = 1
+SEVERITY: Final = {name: len(MEANINGS) + SEVERITY_OTHER - place for place, name in enumerate(MEANINGS)}
 
 
 class Flaws(NamedTuple):

@@ -3,6 +3,7 @@
 Source: ISO/IEC 13818-1, 2.4.3.7 (PES packets); ISO/IEC 14496-3, 1.A.3 (ADTS).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -66,6 +67,20 @@ _STREAM_TYPES: Final[Mapping[int, tuple[StreamKind, str]]] = {
     0x81: (StreamKind.AUDIO, "ac-3"),
     0x86: (StreamKind.DATA, "scte35"),
     0x87: (StreamKind.AUDIO, "ec-3"),
+    # With sample encryption, which leaves all headers clear: Apple, MPEG-2 Stream Encryption Format.
+    0xC1: (StreamKind.AUDIO, "ac-3"),
+    0xC2: (StreamKind.AUDIO, "ec-3"),
+    0xCF: (StreamKind.AUDIO, "aac"),
+    0xDB: (StreamKind.VIDEO, "h264"),
+}
+# What a frame begins with that can be decoded by itself: parameter sets, or a picture of that kind. Not every muxer
+# sets the random access indicator: shaka-packager 3.8 never does.
+_H264_SYNC: Final = re.compile(rb"\x00\x00\x01[\x05\x07\x25\x27\x45\x47\x65\x67]")
+_SYNC_STARTS: Final[Mapping[int, re.Pattern[bytes]]] = {
+    0x02: re.compile(rb"\x00\x00\x01\xb3"),
+    0x1B: _H264_SYNC,
+    0xDB: _H264_SYNC,
+    0x24: re.compile(rb"\x00\x00\x01[\x20-\x2f\x40-\x43]"),
 }
 
 
@@ -155,7 +170,7 @@ def read_stream(packets: Packets, members: bytes, pid: int, stream_type: int, cl
         frames_count=frames_count,
         times=times,
         duration=None if times is None else _duration(times, last_duration),
-        starts_with_random_access=starts_whole and packets.has_adaptation_flag(first, RANDOM_ACCESS),
+        starts_with_random_access=starts_whole and _is_sync(packets, first, stream_type),
         continuity_errors=tuple(packets.continuity_errors(members)),
     )
 
@@ -187,6 +202,14 @@ def _read_times(packets: Packets, starts: bytes, kind: StreamKind, clock: Clock)
     return frames_count, StreamTimes(
         presented[0], decoded[0], decoded[-1], min(presented), max(presented), len(presented)
     )
+
+
+def _is_sync(packets: Packets, index: int, stream_type: int) -> bool:
+    """Tell whether a frame that begins in packet `index` can be decoded by itself, as its first packet shows."""
+    if packets.has_adaptation_flag(index, RANDOM_ACCESS):
+        return True
+    start, (begin, end) = _SYNC_STARTS.get(stream_type), packets.payload(index)
+    return start is not None and start.search(packets.body, begin, end) is not None
 
 
 def _timestamp(header: bytes, position: int, index: int) -> int:

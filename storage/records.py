@@ -9,7 +9,19 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from selection.model import Candidate, Choice, Defect, Loss, Mask, Moment, Rule, SegmentKey
+from selection.model import (
+    Candidate,
+    Choice,
+    Defect,
+    Facts,
+    Kind,
+    Loss,
+    Mask,
+    Moment,
+    Rule,
+    SegmentKey,
+    TrackFacts,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,4 +154,11 @@ def _candidate(fields: dict[str, Any]) -> Candidate:
         Defect(defect["name"], tuple((name, value) for name, value in defect["parameters"]))
         for defect in fields["defects"]
     )
-    return Candidate(**(fields | {"defects": defects}))
+    # Absent in journals of the first version.
+    facts = _facts(fields["facts"]) if fields.get("facts") is not None else None
+    return Candidate(**(fields | {"defects": defects, "facts": facts}))
+
+
+def _facts(fields: dict[str, Any]) -> Facts:
+    tracks = tuple(TrackFacts(track_id, Kind(kind), *others) for track_id, kind, *others in fields["tracks"])
+    return Facts(tracks, fields["init_digest"], fields["generation"])

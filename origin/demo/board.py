@@ -16,6 +16,7 @@ from origin.demo.reports import (
     Chosen,
     Delivered,
     Dropped,
+    Garbled,
     Killed,
     Missed,
     PackagerEnded,
@@ -74,6 +75,8 @@ class Row:
     number: int
     late_ms: dict[str, dict[str, int]] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
+    garbled: set[str] = field(default_factory=set)
+    garbage: set[tuple[str, str]] = field(default_factory=set)
     choices: dict[str, Chosen] = field(default_factory=dict)
     requested: set[str] = field(default_factory=set)
     answers: dict[str, Delivered | Missed] = field(default_factory=dict)
@@ -98,6 +101,8 @@ class Row:
         )
 
     def _copy(self, pipeline_id: str, now_ms: int) -> Cell:
+        if pipeline_id in self.garbled:
+            return Cell("garbled", Mood.BAD)
         late_ms = self.late_ms.get(pipeline_id, {})
         if not late_ms:
             if pipeline_id in self.dropped:
@@ -126,7 +131,7 @@ class Row:
         waiting = len(self.requested) - len(self.answers)
         counts = Counter(str(answer.status or "no answer") for answer in self.answers.values())
         statuses = ", ".join(f"{status} x{count}" for status, count in counts.items())
-        if any(isinstance(answer, Missed) or not answer.intact for answer in self.answers.values()):
+        if any(self._is_bad(answer) for answer in self.answers.values()):
             return Cell(statuses if counts.keys() != {"200"} else "damaged", Mood.BAD)
         if waiting or not self.requested:
             waited_ms = now_ms - media.end_ms(self.number)
@@ -137,6 +142,9 @@ class Row:
         is_late = any((answer.late_ms or 0) > 0 for answer in answers)
         wait_ms = max(answer.wait_ms for answer in answers)
         return Cell(f"{statuses}, {word} {wait_ms} ms", Mood.DOUBTFUL if is_late else Mood.GOOD)
+
+    def _is_bad(self, answer: Delivered | Missed) -> bool:
+        return isinstance(answer, Missed) or not answer.intact or (answer.rendition, answer.digest) in self.garbage
 
 
 @dataclass
@@ -159,6 +167,10 @@ class Board:
                 self._row(number).late_ms.setdefault(report.pipeline, {})[report.rendition] = late_ms
             case Dropped():
                 self._row(report.number).dropped.add(report.pipeline)
+            case Garbled():
+                row = self._row(report.number)
+                row.garbled.add(report.pipeline)
+                row.garbage.add((report.rendition, report.digest))
             case Chosen(number=int(number)):
                 self._row(number).choices[report.rendition] = report
             case Requested(number=int(number)):

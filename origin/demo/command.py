@@ -12,10 +12,10 @@ from origin.demo.options import (
     DemoOptions,
     UnfitOptions,
     fit,
-    parse_drop,
     parse_kill,
     parse_late,
     parse_seconds_ms,
+    parse_share,
 )
 from origin.demo.outlet import Outlet
 from origin.demo.page import Page
@@ -30,7 +30,8 @@ def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the demo's options."""
     parser.description = (
         "Run an origin with two epoch-locked ffmpeg packagers, a and b, and a reader that asks for every segment as a"
-        " CDN cache would. Break something and watch who is chosen. Exit status 0 if nothing was missing, else 1."
+        " CDN cache would. Break something and watch who is chosen. Exit status 0 if nothing was missing or damaged,"
+        " else 1."
     )
     add = parser.add_argument
     add(
@@ -49,7 +50,7 @@ def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--drop",
-        type=parse_drop,
+        type=parse_share,
         action="append",
         default=[],
         metavar="a:30%",
@@ -62,6 +63,14 @@ def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="b:800ms",
         help="let all that b sends arrive 800 ms later; repeatable",
+    )
+    add(
+        "--garble",
+        type=parse_share,
+        action="append",
+        default=[],
+        metavar="a:10%",
+        help="let 10%% of a's segments arrive as silent garbage, of kinds that show without decoding; repeatable",
     )
     add(
         "--json", action="store_true", help="print one line of JSON for each thing that happens; the log goes to stderr"
@@ -77,7 +86,7 @@ def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_demo(parsed: argparse.Namespace) -> int:
-    """Run the demo; returns the exit status: 0, or 1 if anything was missing or it could not start."""
+    """Run the demo; returns the exit status: 0, or 1 if anything was missing or damaged, or it could not start."""
     try:
         options = fit(parsed)
     except UnfitOptions as exc:

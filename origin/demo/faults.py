@@ -1,4 +1,4 @@
-"""Which segments vanish on their way. Pure: the same numbers in every run, whoever asks."""
+"""Which segments suffer on their way. Pure: the same numbers in every run, whoever asks."""
 
 import hashlib
 from typing import Final
@@ -16,12 +16,25 @@ def is_dropped(pipeline_id: str, number: int, percent: int) -> bool:
     >>> [number for number in range(20) if is_dropped("a", number, 30)]
     [1, 5, 9, 15, 16, 18]
     """
+    return _is_hit(pipeline_id, number, percent)
+
+
+def is_garbled(pipeline_id: str, number: int, percent: int) -> bool:
+    """Tell whether a pipeline's copies of segment `number` arrive as garbage; others than those that are lost.
+
+    >>> [number for number in range(20) if is_garbled("a", number, 30)]
+    [3, 4, 11, 15, 17, 19]
+    """
+    return _is_hit(f"{pipeline_id} garbage", number, percent)
+
+
+def _is_hit(salt: str, number: int, percent: int) -> bool:
     block = number // BLOCK
     # Rounds the running total down, so that any share comes out right in the long run.
     count = (block + 1) * BLOCK * percent // 100 - block * BLOCK * percent // 100
-    in_order = sorted(range(block * BLOCK, (block + 1) * BLOCK), key=lambda each: _hash(pipeline_id, each))
+    in_order = sorted(range(block * BLOCK, (block + 1) * BLOCK), key=lambda each: _hash(salt, each))
     return number in in_order[:count]
 
 
-def _hash(pipeline_id: str, number: int) -> bytes:
-    return hashlib.sha256(f"{pipeline_id} {number}".encode()).digest()
+def _hash(salt: str, number: int) -> bytes:
+    return hashlib.sha256(f"{salt} {number}".encode()).digest()

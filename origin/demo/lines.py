@@ -152,7 +152,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     yield f"  missing    {summary.missing}: {renditions}"
     for each, count in summary.published.items():
         dropped = f", {summary.dropped[each]} dropped" if summary.dropped[each] else ""
-        yield f"  packager {each} {count} published, {summary.published_late[each]} late{dropped}"
+        garbled = f", {summary.garbled[each]} garbled" if summary.garbled[each] else ""
+        yield f"  packager {each} {count} published, {summary.published_late[each]} late{dropped}{garbled}"
 
 
 def now_ms() -> int:

@@ -31,10 +31,12 @@ class Fault:
     Args:
         drop_percent: Share of its segments that vanish, 0 to 100.
         late_ms: How much later everything arrives.
+        garble_percent: Share of its segments that arrive as garbage, 0 to 100.
     """
 
     drop_percent: int = 0
     late_ms: int = 0
+    garble_percent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ class DemoOptions:
     def fault_texts(self) -> tuple[str, ...]:
         """What goes wrong on purpose, each as its option would say it.
 
-        >>> DemoOptions(None, {"a": 20_000}, {"b": Fault(30, 800)}, False, None, None).fault_texts
-        ('kill a@20', 'drop b:30%', 'late b:800ms')
+        >>> DemoOptions(None, {"a": 20_000}, {"b": Fault(30, 800, 10)}, False, None, None).fault_texts
+        ('kill a@20', 'drop b:30%', 'late b:800ms', 'garble b:10%')
         """
         kills = [f"kill {pipeline_id}@{seconds(at_ms)}" for pipeline_id, at_ms in self.kills_ms.items()]
         drops = [
@@ -70,7 +72,12 @@ class DemoOptions:
             if fault.drop_percent
         ]
         lates = [f"late {pipeline_id}:{fault.late_ms}ms" for pipeline_id, fault in self.faults.items() if fault.late_ms]
-        return (*kills, *drops, *lates)
+        garbles = [
+            f"garble {pipeline_id}:{fault.garble_percent}%"
+            for pipeline_id, fault in self.faults.items()
+            if fault.garble_percent
+        ]
+        return (*kills, *drops, *lates, *garbles)
 
 
 def seconds(duration_ms: int) -> str:
@@ -105,7 +112,7 @@ def parse_kill(text: str) -> tuple[str, int]:
     return pipeline_id, after_ms
 
 
-def parse_drop(text: str) -> tuple[str, int]:
+def parse_share(text: str) -> tuple[str, int]:
     """Return `a:30%` as pipeline and percent. Raises ArgumentTypeError with a remedy."""
     pipeline_id, share = _split(text, ":", "a:30%")
     digits = share.removesuffix("%")
@@ -140,6 +147,7 @@ def fit(parsed: argparse.Namespace) -> DemoOptions:
     """
     kills_ms = _by_pipeline("--kill", parsed.kill)
     drops, lates = _by_pipeline("--drop", parsed.drop), _by_pipeline("--late", parsed.late)
+    garbles = _by_pipeline("--garble", parsed.garble)
     for pipeline_id, kill_ms in kills_ms.items():
         if parsed.seconds is not None and kill_ms >= parsed.seconds:
             raise UnfitOptions(
@@ -147,10 +155,10 @@ def fit(parsed: argparse.Namespace) -> DemoOptions:
                 f" make it less than --seconds {seconds(parsed.seconds)}"
             )
     faults = {
-        pipeline_id: Fault(drops.get(pipeline_id, 0), lates.get(pipeline_id, 0))
+        pipeline_id: Fault(drops.get(pipeline_id, 0), lates.get(pipeline_id, 0), garbles.get(pipeline_id, 0))
         for pipeline_id in PIPELINE_IDS
-        if drops.get(pipeline_id) or lates.get(pipeline_id)
     }
+    faults = {pipeline_id: fault for pipeline_id, fault in faults.items() if fault != Fault()}
     return DemoOptions(parsed.seconds, kills_ms, faults, parsed.json, parsed.folder, parsed.ffmpeg)
 
 

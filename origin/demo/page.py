@@ -127,7 +127,7 @@ def _head(board: Board, started: Started, at_ms: int, *, is_wide: bool) -> Rende
         Text.assemble((f"{each} ", _PIPELINE_STYLES[each]), (cell.text, _STYLES[cell.mood]))
         for each, cell in board.states.items()
     )
-    faults = Text(f"faults on purpose: {', '.join(started.faults) or 'none (see --kill, --drop, --late)'}")
+    faults = Text(f"faults on purpose: {', '.join(started.faults) or 'none (see --kill, --drop, --late, --garble)'}")
     faults.stylize("yellow" if started.faults else "dim")
     return Group(title, places, Text("   ").join([packagers, faults]), "")
 
@@ -185,6 +185,9 @@ def _totals(counts: Counts) -> Text:
         Text.assemble("late ", (str(counts.late), "yellow" if counts.late else "bold green")),
         Text.assemble("missing ", (str(missing), "bold red" if missing else "bold green")),
     ]
+    if counts.garbled:
+        style = "bold red" if counts.garbage_delivered else "bold green"
+        parts.append(Text.assemble("garbage ", (f"{counts.garbage_delivered}/{counts.garbled.total()}", style)))
     return Text.assemble("\n", Text("   ").join(parts))
 
 

@@ -125,9 +125,14 @@ def retry_s(headers: Mapping[str, str]) -> float:
     return max(float(match[1]), 0.1) if match else RETRY_S
 
 
+def digest_of(body: bytes) -> str:
+    """Return what a strong ETag of the origin holds: the first 128 bits of the SHA-256, in hex."""
+    return hashlib.sha256(body).hexdigest()[:32]
+
+
 def is_intact(answer: Answer) -> bool:
-    """Tell whether the body is the one its ETag speaks of: the first 128 bits of its SHA-256, in hex."""
-    return answer.headers.get("ETag") == f'"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
+    """Tell whether the body is the one its ETag speaks of."""
+    return answer.headers.get("ETag") == f'"{digest_of(answer.body)}"'
 
 
 def available_at_ms(headers: Mapping[str, str]) -> int:
@@ -150,6 +155,7 @@ def _delivered(track: Track, number: int | None, answer: Answer, asked_ms: int, 
         wait_ms=now_ms - asked_ms,
         held=available_at_ms(answer.headers) > asked_ms,
         intact=is_intact(answer),
+        digest=digest_of(answer.body),
         late_ms=None if number is None else now_ms - media.due_ms(number),
     )
 

@@ -1,7 +1,8 @@
-"""A bad line between one packager and the origin: a small HTTP relay that loses and delays on purpose.
+"""A bad line between one packager and the origin: a small HTTP relay that loses, garbles and delays on purpose.
 
 It takes what it gets whole or not at all, as the origin does, and survives a packager that closes the
-connection right after its last byte. What it passes on, it passes on unchanged.
+connection right after its last byte. What is not hit, it passes on unchanged. A packager is not told what became
+of its segments; nor is the origin: garbage has the headers of a good one.
 """
 
 import asyncio
@@ -12,9 +13,12 @@ import aiohttp
 from aiohttp import web
 
 from origin.demo import media
-from origin.demo.faults import is_dropped
+from origin.demo.faults import is_dropped, is_garbled
+from origin.demo.garbage import garble, kind_of
+from origin.demo.media import Track
 from origin.demo.options import Fault
-from origin.demo.reports import Dropped, Tell
+from origin.demo.reader import digest_of
+from origin.demo.reports import Dropped, Garbled, Tell
 from origin.logs import fields
 from origin.receive import BodyStalled, BodyTooLarge, BodyTruncated, UploadServer, read_body
 
@@ -32,7 +36,7 @@ class Relay:
     Args:
         origin_url: Where the origin takes publications, as `http://host:port`.
         fault: What goes wrong here.
-        tell: Told of every segment that was dropped.
+        tell: Told of every segment that was dropped or garbled.
     """
 
     def __init__(self, pipeline_id: str, origin_url: str, fault: Fault, tell: Tell) -> None:
@@ -40,6 +44,7 @@ class Relay:
         self._origin_url = origin_url
         self._fault = fault
         self._tell = tell
+        self._newest: dict[str, bytes] = {}
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[web.StreamResponse]] = set()
         self._session: aiohttp.ClientSession | None = None
@@ -75,18 +80,25 @@ class Relay:
         return await task
 
     async def _forward(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
-        if request.method != "DELETE" and self._loses(request.path):
-            return web.Response(status=202, text="Lost on purpose, by --drop.")
+        segment = media.segment_of_name(request.path.rpartition("/")[2])
+        if segment is not None and body and request.method != "DELETE":
+            if is_dropped(self._pipeline_id, segment[1], self._fault.drop_percent):
+                self._tell(Dropped(self._pipeline_id, segment[0].rendition_id, segment[1]))
+                return web.Response(status=202, text="Lost on purpose, by --drop.")
+            body = self._spoilt(*segment, body)
         if self._fault.late_ms and await self._is_stopped_within(self._fault.late_ms):
             return web.Response(status=503, text="Not passed on: the demo is stopping.")
         return await self._pass_on(request, body)
 
-    def _loses(self, path: str) -> bool:
-        segment = media.segment_of_name(path.rpartition("/")[2])
-        if segment is None or not is_dropped(self._pipeline_id, segment[1], self._fault.drop_percent):
-            return False
-        self._tell(Dropped(self._pipeline_id, segment[0].rendition_id, segment[1]))
-        return True
+    def _spoilt(self, track: Track, number: int, body: bytes) -> bytes:
+        """Return what is passed on instead of a segment: itself, most of the time."""
+        self._newest[track.kind] = body
+        if not is_garbled(self._pipeline_id, number, self._fault.garble_percent):
+            return body
+        other = next((newest for kind, newest in self._newest.items() if kind != track.kind), None)
+        kind, garbage = garble(kind_of(number, track.index), body, number, other)
+        self._tell(Garbled(self._pipeline_id, track.rendition_id, number, kind.value, digest_of(garbage)))
+        return garbage
 
     async def _is_stopped_within(self, duration_ms: int) -> bool:
         try:

@@ -84,6 +84,7 @@ class Delivered:
         wait_ms: From the request to the last byte, repeated requests included.
         held: Whether the request was there before the segment.
         intact: Whether the body is the one its ETag speaks of.
+        digest: Of the body that came: the first 128 bits of its SHA-256, in hex.
         late_ms: When the last byte came, counted from due; null for an init segment.
     """
 
@@ -95,6 +96,7 @@ class Delivered:
     wait_ms: int
     held: bool
     intact: bool
+    digest: str
     late_ms: int | None
 
 
@@ -115,6 +117,22 @@ class Dropped:
     pipeline: str
     rendition: str
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Garbled:
+    """A segment became garbage between packager and origin, because of `--garble`.
+
+    Args:
+        kind: Which, see `garbage.Garbage`.
+        digest: Of the garbage, as `Delivered` has it.
+    """
+
+    pipeline: str
+    rendition: str
+    number: int
+    kind: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +171,15 @@ class Summary:
     `due` is the sum of `delivered`, `damaged`, `missing` and `unanswered`.
 
     Args:
-        delivered: Answered with 200 and a body that is intact. damaged: the body was not the one of its ETag.
+        delivered: Answered with 200 and a body that is intact. damaged: the body was not the one of its ETag, or
+            it was garbage. garbage_delivered: how many of those were.
         unanswered: Still waited for when a second signal came.
         delivered_from: By pipeline. missing_by_rendition: what `missing` is made of.
         late: Delivered after due. held: delivered to a request that was there before the segment.
-        published, published_late, dropped: Copies, by pipeline.
+        published, published_late, dropped, garbled: Copies, by pipeline.
         inits_missing: Renditions whose init segment was not delivered.
         text: What it comes to, in a sentence.
-        exit_status: Of the process: 0, or 1 if anything is missing or a packager could not start.
+        exit_status: Of the process: 0, or 1 if anything is missing or damaged, or a packager could not start.
     """
 
     first_number: int
@@ -168,6 +187,7 @@ class Summary:
     due: int
     delivered: int
     damaged: int
+    garbage_delivered: int
     missing: int
     unanswered: int
     delivered_from: dict[str, int]
@@ -177,6 +197,7 @@ class Summary:
     published: dict[str, int]
     published_late: dict[str, int]
     dropped: dict[str, int]
+    garbled: dict[str, int]
     inits_missing: tuple[str, ...]
     text: str
     exit_status: int
@@ -190,6 +211,7 @@ Report = (
     | Delivered
     | Missed
     | Dropped
+    | Garbled
     | Killed
     | PackagerEnded
     | Stopping
@@ -205,6 +227,7 @@ TYPES: Final[dict[type[Report], str]] = {
     Delivered: "delivered",
     Missed: "missed",
     Dropped: "dropped",
+    Garbled: "garbled",
     Killed: "killed",
     PackagerEnded: "packager_ended",
     Stopping: "stopping",

@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from origin.demo import media
-from origin.demo.reports import Delivered, Dropped, Missed, PackagerEnded, Published, Report, Started, Stopping, Summary
+from origin.demo.reports import (
+    Delivered,
+    Dropped,
+    Garbled,
+    Missed,
+    PackagerEnded,
+    Published,
+    Report,
+    Started,
+    Stopping,
+    Summary,
+)
 
 # Far more than a packager can be ahead of the end, or the reader behind it.
 NUMBERS_KEPT: Final = 64
@@ -23,40 +34,54 @@ class Counts:
     """Counts of segments: copies and deliveries by pipeline, what is missing by rendition.
 
     Args:
+        damaged: Delivered, and not as a packager made it. garbage_delivered: because it was garbled on its way.
+        garbage: Rendition and digest of everything garbled; forgotten when counts are added up.
         names: Of the first few that are missing or damaged.
     """
 
     delivered: Counter[str] = field(default_factory=Counter)
     damaged: int = 0
+    garbage_delivered: int = 0
     late: int = 0
     held: int = 0
     missed: Counter[str] = field(default_factory=Counter)
     published: Counter[str] = field(default_factory=Counter)
     published_late: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+    garbled: Counter[str] = field(default_factory=Counter)
+    garbage: set[tuple[str, str]] = field(default_factory=set)
     names: list[str] = field(default_factory=list)
 
     def add(self, other: "Counts") -> None:
         """Add another one."""
         self.delivered.update(other.delivered)
         self.damaged += other.damaged
+        self.garbage_delivered += other.garbage_delivered
         self.late += other.late
         self.held += other.held
         self.missed.update(other.missed)
         self.published.update(other.published)
         self.published_late.update(other.published_late)
         self.dropped.update(other.dropped)
+        self.garbled.update(other.garbled)
         self.names = [*self.names, *other.names][:NAMES_KEPT]
 
     def note_delivered(self, report: Delivered) -> None:
         """Count a segment that the reader has."""
-        if not report.intact:
+        is_garbage = (report.rendition, report.digest) in self.garbage
+        if is_garbage or not report.intact:
             self.damaged += 1
+            self.garbage_delivered += is_garbage
             self.names.append(f"{report.rendition} {report.number}")
             return
         self.delivered[report.pipeline] += 1
         self.late += (report.late_ms or 0) > 0
         self.held += report.held
+
+    def note_garbled(self, report: Garbled) -> None:
+        """Count a copy that arrives as garbage."""
+        self.garbled[report.pipeline] += 1
+        self.garbage.add((report.rendition, report.digest))
 
     @property
     def answered(self) -> int:
@@ -86,6 +111,8 @@ class Tally:
                 counts.published_late[report.pipeline] += (report.late_ms or 0) > 0
             case Dropped():
                 self._of(report.number).dropped[report.pipeline] += 1
+            case Garbled():
+                self._of(report.number).note_garbled(report)
             case Delivered(rendition=rendition, number=None):
                 self.inits.add(rendition)
             case Delivered(number=int(number)):
@@ -121,6 +148,7 @@ class Tally:
             due=due,
             delivered=counts.delivered.total(),
             damaged=counts.damaged,
+            garbage_delivered=counts.garbage_delivered,
             missing=counts.missed.total(),
             unanswered=unanswered,
             delivered_from=_by(media.PIPELINE_IDS, counts.delivered),
@@ -130,8 +158,9 @@ class Tally:
             published=_by(media.PIPELINE_IDS, counts.published),
             published_late=_by(media.PIPELINE_IDS, counts.published_late),
             dropped=_by(media.PIPELINE_IDS, counts.dropped),
+            garbled=_by(media.PIPELINE_IDS, counts.garbled),
             inits_missing=inits_missing,
-            text=failure or " ".join(flaws) or _praise(counts, due),
+            text=failure or " ".join([*(flaws or [_praise(counts, due)]), *_told_of_garbage(counts)]),
             exit_status=_EXIT_FAILED if failure or flaws else 0,
         )
 
@@ -169,3 +198,11 @@ def _praise(counts: Counts, due: int) -> str:
         return "Stopped before the first segment had ended: nothing was due."
     shares = " and ".join(f"{counts.delivered[each]} from {each}" for each in media.PIPELINE_IDS)
     return f"Nothing is missing: {counts.delivered.total()} of {due} segments were delivered, {shares}."
+
+
+def _told_of_garbage(counts: Counts) -> list[str]:
+    """Return what became of the copies that arrived as garbage, if there were any."""
+    sent, delivered = counts.garbled.total(), counts.garbage_delivered
+    if not sent:
+        return []
+    return [f"Of {sent} garbled {'copy' if sent == 1 else 'copies'} {delivered or 'none'} was delivered."]

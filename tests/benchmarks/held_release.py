@@ -26,7 +26,10 @@ from urllib.request import urlopen
 
 import uvloop
 
-SEGMENT_MS: Final = 500
+from loadtests import media
+
+# Twelve frames of the segments that `loadtests.media` makes.
+SEGMENT_MS: Final = 480
 RENDITIONS_COUNT: Final = 10
 # How long to wait until the held requests have reached the origin; far more than loopback needs.
 SETTLE_S: Final = 0.03
@@ -124,7 +127,6 @@ async def measure(addresses: dict[str, str], waiters_count: int, rounds: int, si
     loop = asyncio.get_running_loop()
     deliver, publish_to = _host_and_port(addresses["deliver"]), _host_and_port(addresses["publish"])
     latencies_ms: list[float] = []
-    body = os.urandom(size_bytes)
     done_rounds = 0
     number = int(time.time() * 1000) // SEGMENT_MS
     while done_rounds < rounds:
@@ -134,6 +136,7 @@ async def measure(addresses: dict[str, str], waiters_count: int, rounds: int, si
             path = f"v{rendition}/{number}.m4s"
             held = [HeldRequest(f"/bench/{path}", size_bytes) for _ in range(waiters_count)]
             await asyncio.gather(*(loop.create_connection(partial(_same, each), *deliver) for each in held))
+            body = media.media_segment(number, SEGMENT_MS, size_bytes)
             await asyncio.sleep(SETTLE_S)
             sent_s = await publish(publish_to, f"/bench/a/{path}", body)
             async with asyncio.timeout(ANSWER_S_MAX):
@@ -150,6 +153,9 @@ async def run(waiters: list[int], rounds: int, size_bytes: int) -> list[dict[str
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         async with origin_process(Path(folder)) as addresses:
+            for rendition in range(RENDITIONS_COUNT):
+                path = f"/bench/a/v{rendition}/init.mp4"
+                await publish(_host_and_port(addresses["publish"]), path, media.init_segment())
             await measure(addresses, 1, RENDITIONS_COUNT, size_bytes)  # warm up
             for waiters_count in waiters:
                 latencies_ms = await measure(addresses, waiters_count, rounds, size_bytes)

@@ -79,6 +79,8 @@ PLANS: Final = {
     "well": Plan(("--seconds", "12", "--json")),
     "killed": Plan(("--seconds", "14", "--json", "--kill", "a@6")),
     "bad-line": Plan(("--seconds", "12", "--json", "--drop", "a:50%", "--late", "b:300ms")),
+    "garbled": Plan(("--seconds", "12", "--json", "--garble", "a:50%")),
+    "only-garbage": Plan(("--seconds", "12", "--json", "--garble", "a:100%", "--kill", "b@0")),
     "terminated": Plan(("--json",), r'"delivered".*"number": [0-9]', SIGTERM),
     "terminal": Plan(("--kill", "b@1"), r"200 x3", SIGINT, in_terminal=True),
     "without-ffmpeg": Plan(("--json", "--ffmpeg", "/nowhere/ffmpeg")),
@@ -154,13 +156,13 @@ def test_nothing_is_left_behind(runs: Mapping[str, Run], name: str) -> None:
     assert not [pid for pid in run.pids if _is_running(pid)]
 
 
-@pytest.mark.parametrize("name", [name for name in PLANS if name != "without-ffmpeg"])
+@pytest.mark.parametrize("name", [name for name in PLANS if name not in ("without-ffmpeg", "only-garbage")])
 def test_a_run_without_holes_ends_with_status_0_and_a_quiet_log(runs: Mapping[str, Run], name: str) -> None:
     assert runs[name].stderr == ""
     assert runs[name].exit_status == 0
 
 
-@pytest.mark.parametrize(("name", "numbers"), [("well", 6), ("killed", 7), ("bad-line", 6)])
+@pytest.mark.parametrize(("name", "numbers"), [("well", 6), ("killed", 7), ("bad-line", 6), ("garbled", 6)])
 def test_every_segment_that_was_due_is_delivered_whole(runs: Mapping[str, Run], name: str, numbers: int) -> None:
     run = runs[name]
     asked = {(each["rendition"], each["number"]) for each in run.of("requested")}
@@ -211,6 +213,41 @@ def test_what_is_dropped_comes_from_the_other_and_what_is_late_is_late(runs: Map
     for each in run.of("published"):
         if each["pipeline"] == "b" and each["number"] <= last_number:
             assert each["late_ms"] >= 300 - 1_000
+
+
+def test_what_is_garbled_comes_from_the_other_and_is_told_of(runs: Mapping[str, Run]) -> None:
+    run = runs["garbled"]
+    last_number = run.summary["last_number"]
+    garbled = {(each["rendition"], each["number"]): each for each in run.of("garbled") if each["number"] <= last_number}
+    assert run.summary["garbled"] == {"a": len(garbled), "b": 0}
+    assert 2 * RENDITIONS <= len(garbled) <= 4 * RENDITIONS
+    assert len({each["kind"] for each in garbled.values()}) > 1
+    for each in run.of("delivered"):
+        garbage = garbled.get((each["rendition"], each["number"]))
+        assert garbage is None or (each["pipeline"] == "b" and each["digest"] != garbage["digest"])
+    losses = {each["losses"]["a"] for each in run.of("chosen") if (each["rendition"], each["number"]) in garbled}
+    # On a loaded machine some of it comes when b's copy has been chosen already.
+    assert "corrupt" in losses
+    assert losses <= {"corrupt", "defects", "absent"}
+    assert run.summary["text"].endswith(f"Of {len(garbled)} garbled copies none was delivered.")
+
+
+def test_garbage_that_can_be_played_is_delivered_if_there_is_nothing_else_and_counts_as_damaged(
+    runs: Mapping[str, Run],
+) -> None:
+    """Sound where the picture should be is a flaw; everything else is corrupt, and then nothing is delivered."""
+    run = runs["only-garbage"]
+    due = {(each["rendition"], each["number"]) for each in run.of("requested")}
+    kinds = {(each["rendition"], each["number"]): each["kind"] for each in run.of("garbled")}
+    delivered = {(each["rendition"], each["number"]) for each in run.of("delivered")}
+    assert delivered == {place for place in due if kinds[place] == "other"}
+    assert delivered
+    assert run.summary["damaged"] == run.summary["garbage_delivered"] == len(delivered)
+    assert run.summary["missing"] == len(due) - len(delivered)
+    assert run.summary["delivered"] == 0
+    assert "are missing or damaged" in run.summary["text"]
+    assert run.exit_status == run.summary["exit_status"] == 1
+    assert run.stderr == ""
 
 
 def test_a_signal_ends_it_after_the_last_segment(runs: Mapping[str, Run]) -> None:

@@ -112,6 +112,14 @@ def test_an_answer_is_sent_as_soon_as_its_segment_is_chosen(act: Act) -> None:
 
 
 @for_every_event
+def test_inspection_finds_no_defect_in_what_a_real_packager_sends(act: Act) -> None:
+    for copies in act.copies.values():
+        flawed = {key: (copy.defects, copy.facts) for key, copy in copies.items() if copy.defects}
+        assert {key: found for key, found in flawed.items() if key.is_init or key.number in act.numbers} == {}
+        assert all(copy.facts is not None and copy.facts.tracks for copy in copies.values())
+
+
+@for_every_event
 def test_an_answer_tells_what_the_journal_says(act: Act) -> None:
     regions = {"a": "us-east-1", "b": "us-west-2"}
     for answer, key in segments(act):

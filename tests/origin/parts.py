@@ -7,8 +7,9 @@ from pathlib import Path
 
 from origin.clock import Clock
 from origin.decider import Decider
+from origin.inspector import Inspected, Inspector
 from origin.intake import Intake, Outcome, Upload
-from selection.model import Candidate, Choice, Defect, Event, Moment
+from selection.model import Candidate, Choice, Defect, Event, Facts, Moment
 from storage.base import Stores
 from storage.catalog import MemoryCatalog
 from storage.errors import StorageError
@@ -94,6 +95,22 @@ class Node:
     def copies(self, number: int | None = 10) -> list[Candidate]:
         """Return the copies of a segment."""
         return list(self.catalog.candidates(make_key(number)))
+
+    def copy_of(self, pipeline_id: str, number: int | None = 10) -> Candidate:
+        """Return one pipeline's copy of a segment."""
+        return next(copy for copy in self.copies(number) if copy.pipeline_id == pipeline_id)
+
+    def facts_of(self, pipeline_id: str, number: int | None = 10) -> Facts:
+        """Return what inspection found in one pipeline's copy."""
+        facts = self.copy_of(pipeline_id, number).facts
+        assert facts is not None, "it was looked into"
+        return facts
+
+    async def look_into(
+        self, body: bytes, *, number: int | None = 10, pipeline_id: str = "a", event: Event | None = None
+    ) -> Inspected:
+        """Inspect one body as an origin does that has just started, and take nothing in."""
+        return await Inspector(self.stores).inspect(event or self.event, make_key(number), pipeline_id, body)
 
 
 @contextmanager

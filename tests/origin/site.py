@@ -184,6 +184,7 @@ async def open_site(
 
     clock = FakeClock(now_ms)
     with patch.object(app, "FileBodies", make_files):
-        settings = settings_in(folder, event=event, **sections)
+        # Any bytes will do for a segment, unless a test wants them looked into.
+        settings = settings_in(folder, event={"inspection": {"checks": "none"}} | (event or {}), **sections)
         async with running_origin(settings, clock) as running, ClientSession() as http:
             yield Site(running, clock, made[0], http)

@@ -1,4 +1,4 @@
-"""The admin side: metrics and probes, and what else is asked of it."""
+"""The admin side: metrics and probes, when segments are explained, and what else is asked of it."""
 
 import json
 
@@ -8,6 +8,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from origin.admin import Admin
 from origin.health import Health, State
+from origin.reply import Problem
+from origin.target import Programmes
+from storage.catalog import MemoryCatalog
+from tests.support.clock import FakeClock
+from tests.support.events import make_event
+
+NOW_MS = 23_000
+SEGMENT = "/api/v1/events/derby/segments/v720/10"
 
 
 @pytest.fixture
@@ -19,7 +27,7 @@ def health() -> Health:
 def admin(health: Health) -> Admin:
     registry = CollectorRegistry()
     Counter("origin_deliver_bytes", "Bytes.", registry=registry).inc(7)
-    return Admin(registry, health)
+    return Admin(registry, health, Programmes((make_event(),)), MemoryCatalog(), FakeClock(NOW_MS))
 
 
 PROBES = [
@@ -56,7 +64,7 @@ def test_metrics_are_given_in_prometheus_text_format(admin: Admin) -> None:
     assert [sample.value for sample in families["origin_deliver_bytes"].samples] == [7]
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz"])
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz", SEGMENT])
 def test_pages_can_only_be_read(admin: Admin, path: str) -> None:
     reply = admin.answer("POST", path)
     assert reply.status == 405
@@ -64,8 +72,64 @@ def test_pages_can_only_be_read(admin: Admin, path: str) -> None:
     assert admin.answer("HEAD", path).status != 405
 
 
-@pytest.mark.parametrize("path", ["/", "", "/metrics/", "/METRICS", "/derby/v720/7.m4s"])
+NOWHERE = [
+    "/",
+    "",
+    "/metrics/",
+    "/METRICS",
+    "/derby/v720/7.m4s",
+    "/api/v1/events/derby",
+    "/api/v1/events/derby/segments/v720",
+    f"{SEGMENT}/",
+    f"/{SEGMENT}",
+    SEGMENT.replace("v1", "v2"),
+]
+
+
+@pytest.mark.parametrize("path", NOWHERE)
 def test_what_is_not_there_is_answered_with_what_is(admin: Admin, path: str) -> None:
     reply = admin.answer("GET", path)
     assert reply.status == 404
-    assert json.loads(reply.body)["detail"].endswith("there is /metrics, /healthz, /readyz.")
+    assert json.loads(reply.body)["detail"].endswith(
+        "there is /metrics, /healthz, /readyz, /api/v1/events/{event}/segments/{rendition}/{number}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [(State.STARTING, 503), (State.RECOVERING, 503), (State.READY, 200), (State.STOPPING, 200)],
+)
+@pytest.mark.parametrize("number", ["10", "init"])
+def test_segments_are_explained_from_a_whole_catalog_only(
+    admin: Admin, health: Health, state: State, status: int, number: str
+) -> None:
+    health.state = state
+    reply = admin.answer("GET", SEGMENT.replace("10", number))
+    assert (reply.status, reply.outcome) == (status, "explained" if status == 200 else "not-ready")
+    assert reply.headers.get("Retry-After") == ("1" if status == 503 else None)
+
+
+UNKNOWN = [
+    ("event", "ascot/segments/v720/10", "unknown-event", "there is derby"),
+    ("event-version", "derby@7/segments/v720/10", "unknown-event", "there is derby"),
+    ("rendition", "derby/segments/v999/10", "unknown-rendition", "it has v720"),
+    ("no-number", "derby/segments/v720/", None, "or init"),
+    ("name", "derby/segments/v720/10.m4s", None, "or init"),
+    ("negative", "derby/segments/v720/-1", None, "or init"),
+    ("signed", "derby/segments/v720/+1", None, "or init"),
+    ("other-digits", "derby/segments/v720/٣", None, "or init"),
+    ("superscript", "derby/segments/v720/²", None, "or init"),
+    ("too-many-digits", f"derby/segments/v720/{'1' * 20}", None, "or init"),
+    ("capitals", "derby/segments/v720/INIT", None, "or init"),
+]
+
+
+@pytest.mark.parametrize("state", [State.READY, State.RECOVERING])
+@pytest.mark.parametrize(("path", "slug", "detail"), [case[1:] for case in UNKNOWN], ids=[case[0] for case in UNKNOWN])
+def test_what_no_event_has_is_not_explained(
+    admin: Admin, health: Health, state: State, path: str, slug: str | None, detail: str
+) -> None:
+    health.state = state
+    reply = admin.answer("GET", f"/api/v1/events/{path}")
+    assert (reply.status, reply.outcome) == (404, slug or Problem.UNKNOWN_NAME.slug)
+    assert detail in json.loads(reply.body)["detail"]

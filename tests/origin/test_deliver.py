@@ -23,11 +23,14 @@ SEGMENT_HEADERS = {
     "Accept-Ranges": "bytes",
     "Live-Origin-Pipeline": "a",
     "Live-Origin-Region": "us-east-1",
+    "Live-Origin-Choice": "a;rule=first-in-order, b;lost=down",
     "CMSD-Static": f'ot=v,st=l,at={NOW_MS},br=3000,d=1920,n="live-origin"',
     "Cache-Tag": "derby,derby/v720,derby/pipeline/a,derby/region/us-east-1,derby/block/992",
     "Surrogate-Key": "derby derby/v720 derby/pipeline/a derby/region/us-east-1 derby/block/992",
 }
 INIT_HEADERS = SEGMENT_HEADERS | {
+    "Cache-Control": "public, max-age=60, stale-if-error=60",
+    "Live-Origin-TTL": "60000ms",
     "Content-Type": "audio/mp4",
     "CMSD-Static": f'ot=i,st=l,at={NOW_MS},n="live-origin"',
     "Cache-Tag": "derby,derby/a128,derby/pipeline/a,derby/region/us-east-1",

@@ -1,5 +1,6 @@
 """Response headers: what caches, players and purges read."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from fractions import Fraction
@@ -10,9 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from origin.headers import NUMBERS_PER_TAG, etag, http_date, life_time, media_type, purge_tags, segment_headers
+from origin.headers import (
+    NUMBERS_PER_TAG,
+    choice_field,
+    etag,
+    http_date,
+    life_time,
+    media_type,
+    purge_tags,
+    segment_headers,
+)
 from selection.cache_policy import CachePolicy
-from selection.model import Event, Kind, SegmentKey
+from selection.model import Candidate, Choice, Event, Facts, Kind, Loss, Rule, SegmentKey
 from tests.support.events import candidate, make_defect, make_event, make_key, make_rendition
 
 RENDITIONS = {
@@ -22,6 +32,11 @@ RENDITIONS = {
     Kind.TEXT: make_rendition("t", kind=Kind.TEXT, bandwidth=1_000),
 }
 EVENT = make_event(renditions=list(RENDITIONS.values()))
+
+
+def chosen(copy: Candidate, *losses: tuple[str, Loss]) -> Choice:
+    return Choice(copy, Rule.FIRST_IN_ORDER, copy.published_ms, losses)
+
 
 LIFE_TIMES = [
     ("shortest", CachePolicy(1), "public, max-age=1, stale-while-revalidate=0", "1ms"),
@@ -100,14 +115,14 @@ def test_the_media_type_follows_the_extension(name: str, kind: Kind | None, expe
 
 @given(st.sampled_from(list(RENDITIONS)), st.none() | st.integers(0, 10**12), st.integers(0, 10**14))
 def test_cmsd_static_is_a_structured_dictionary(kind: Kind, number: int | None, published_ms: int) -> None:
-    headers = segment_headers(EVENT, make_key(number, RENDITIONS[kind].id), candidate("a", published_ms))
+    headers = segment_headers(EVENT, make_key(number, RENDITIONS[kind].id), chosen(candidate("a", published_ms)))
     parsed = http_sf.parse(headers["CMSD-Static"].encode(), tltype="dictionary")
     assert isinstance(parsed, dict)
     assert all(isinstance(member, tuple) and member[1] == {} for member in parsed.values())
 
 
 def cmsd(event: Event, key: SegmentKey, published_ms: int = 22_000) -> dict[str, Any]:
-    field = segment_headers(event, key, candidate("a", published_ms))["CMSD-Static"]
+    field = segment_headers(event, key, chosen(candidate("a", published_ms)))["CMSD-Static"]
     parsed: Any = http_sf.parse(field.encode(), tltype="dictionary")
     return {name: str(value) if isinstance(value, http_sf.Token) else value for name, (value, _) in parsed.items()}
 
@@ -137,13 +152,14 @@ def test_cmsd_static_tells_a_broken_duration_to_the_nearest_ms() -> None:
 
 def test_an_answer_about_a_segment_tells_where_it_comes_from_and_how_to_ask_for_it_again() -> None:
     copy = candidate("b", 784_111_777_999)
-    headers = segment_headers(EVENT, make_key(70, "v"), copy)
+    headers = segment_headers(EVENT, make_key(70, "v"), chosen(copy, ("a", Loss.DEFECTS), ("c", Loss.ORDER)))
     assert headers == {
         "ETag": f'"{copy.digest}"',
         "Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT",
         "Accept-Ranges": "bytes",
         "Live-Origin-Pipeline": "b",
         "Live-Origin-Region": "region-b",
+        "Live-Origin-Choice": "b;rule=first-in-order, a;lost=defects, c;lost=order",
         "CMSD-Static": 'ot=v,st=l,at=784111777999,br=3000,d=2000,n="live-origin"',
         "Cache-Tag": "derby,derby/v,derby/pipeline/b,derby/region/region-b,derby/block/64",
         "Surrogate-Key": "derby derby/v derby/pipeline/b derby/region/region-b derby/block/64",
@@ -152,13 +168,44 @@ def test_an_answer_about_a_segment_tells_where_it_comes_from_and_how_to_ask_for_
 
 def test_a_flawed_copy_says_so() -> None:
     copy = candidate("a", 0, make_defect("short", missing_ms=120), "slate")
-    headers = segment_headers(EVENT, make_key(10, "v"), copy)
+    headers = segment_headers(EVENT, make_key(10, "v"), chosen(copy))
     assert headers["Live-Origin-Defects"] == "short;missing_ms=120, slate"
 
 
 def test_a_copy_of_a_pipeline_that_left_the_configuration_has_no_region() -> None:
-    headers = segment_headers(EVENT, make_key(10, "v"), candidate("z"))
+    headers = segment_headers(EVENT, make_key(10, "v"), chosen(candidate("z")))
     assert (headers["Live-Origin-Pipeline"], headers["Live-Origin-Region"]) == ("z", "")
+
+
+INIT_DIGEST = "0123456789abcdef" * 2
+INITS = [
+    ("segment", 10, Facts(init_digest=INIT_DIGEST), f'"{INIT_DIGEST}"'),
+    ("segment-that-needs-none", 10, Facts(), None),
+    ("segment-not-looked-into", 10, None, None),
+    ("init-itself", None, Facts(init_digest=INIT_DIGEST, generation=INIT_DIGEST), None),
+]
+
+
+@pytest.mark.parametrize(("number", "facts", "expected"), [case[1:] for case in INITS], ids=[case[0] for case in INITS])
+def test_a_segment_tells_by_its_entity_tag_which_init_segment_it_needs(
+    number: int | None, facts: Facts | None, expected: str | None
+) -> None:
+    headers = segment_headers(EVENT, make_key(number, "v"), chosen(replace(candidate("a"), facts=facts)))
+    assert headers.get("Live-Origin-Init") == expected
+
+
+identifiers = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,9}(\.[A-Za-z0-9_-]{1,9})?", fullmatch=True)
+
+
+@given(st.lists(identifiers, min_size=1, max_size=4, unique=True), st.sampled_from(Rule), st.sampled_from(Loss))
+def test_why_a_copy_was_chosen_and_the_others_not_is_a_structured_list(
+    pipelines: list[str], rule: Rule, loss: Loss
+) -> None:
+    winner, *losers = pipelines
+    choice = Choice(candidate(winner), rule, 0, tuple((pipeline, loss) for pipeline in losers))
+    parsed: Any = http_sf.parse(choice_field(choice).encode(), tltype="list")
+    told = [(str(item), {name: str(value) for name, value in facts.items()}) for item, facts in parsed]
+    assert told == [(winner, {"rule": rule.value}), *((pipeline, {"lost": loss.value}) for pipeline in losers)]
 
 
 @given(st.integers(0, 10**9))

@@ -88,6 +88,8 @@ def test_facts_of_each_file_are_one_line_of_json(run: Any) -> None:
             "height": 720,
             "edit_media_time": 1_024,
             "defaults": {"duration": 512, "size": 0, "flags": 0},
+            "setup": "03",
+            "protection": "",
         }
     ]
     assert (first["kind"], first["sequence_first"], first["unreferenced_bytes"]) == ("segment", 1, 0)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from origin.intake import HASH_INLINE_BYTES, Conflict, Outcome, OutsideWindow, Stored, TooFarAhead, Unchanged, Upload
+from origin.inspector import INLINE_BYTES_MAX
+from origin.intake import Conflict, Outcome, OutsideWindow, Stored, TooFarAhead, Unchanged, Upload
 from selection.model import Defect, Mask, Rule
 from selection.window import WindowClass, expires_ms, opens_ms
 from storage.base import body_key, digest_of, manifest_key
@@ -202,7 +203,7 @@ async def test_what_the_clock_allows_is_stored(tmp_path: Path, number: int | Non
 
 
 async def test_a_large_body_has_the_same_address_as_if_it_were_small(node: Node) -> None:
-    body = b"x" * (HASH_INLINE_BYTES + 1)
+    body = b"x" * (INLINE_BYTES_MAX + 1)
     await node.publish("a", 10, body)
     assert kept(node) == {address(body)}
 

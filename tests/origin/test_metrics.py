@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -10,7 +11,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from origin.metrics import Metrics
+from selection.desync import Comparison, Difference
 from selection.model import Candidate, Choice, Loss, Moment, Rule, SegmentKey
+from selection.rank import SEVERITY
 from storage.errors import BodyMissing, StorageError
 from storage.records import Chosen, Entry, Published, Record, Withdrawn
 from tests.support.clock import FakeClock
@@ -55,6 +58,11 @@ def published(copy: Candidate, number: int | None = 10, event_id: str = "derby")
     return Published(make_key(number, event_id=event_id), copy)
 
 
+def compared(metrics: Metrics, drift_ms: Fraction | int = 0, *differences: Difference) -> None:
+    """Tell how the copy of `b` stands to that of `a`."""
+    metrics.observe_comparison(("derby", "v720", "a", "b"), Comparison(Fraction(drift_ms), differences))
+
+
 # -- Names, as `promtool check metrics` wants them
 
 
@@ -89,7 +97,9 @@ def test_names_do_not_repeat_their_labels_or_type(metrics: Metrics) -> None:
 
 
 def test_labels_are_bounded_by_the_configuration(metrics: Metrics) -> None:
-    allowed = {"event", "pipeline", "outcome", "kind", "rule", "reason", "result", "woken", "operation", "name", "le"}
+    allowed = {"event", "rendition", "pipeline", "reference", "rule", "reason", "defect", "difference"}
+    allowed |= {"outcome", "kind", "result", "woken", "operation", "name", "le"}
+    compared(metrics)
     for family in families(metrics):
         for sample in family.samples:
             assert set(sample.labels) <= allowed, sample
@@ -110,6 +120,12 @@ FROM_THE_START = [
     ("origin_publish_lateness_seconds_count", set(PIPELINES)),
     ("origin_selection_total", {(*pipeline, rule.value) for pipeline in PIPELINES for rule in Rule}),
     ("origin_selection_loss_total", {(*pipeline, loss.value) for pipeline in PIPELINES for loss in Loss}),
+    (
+        "origin_candidate_defects_total",
+        {(defect, *pipeline) for pipeline in PIPELINES for defect in (*SEVERITY, "other")},
+    ),
+    ("origin_drift_seconds", set()),  # pairs are known when both have sent something
+    ("origin_disagreement", set()),
     ("origin_cache_requests_total", {("ram",), ("ssd",), ("shared",)}),
     ("origin_hold_duration_seconds_count", {("yes",), ("no",)}),
     ("origin_deliver_bytes_total", {()}),
@@ -167,9 +183,31 @@ def test_the_choice_of_an_init_segment_says_nothing_of_the_stream(metrics: Metri
     assert sum(samples(metrics, "origin_selection_total").values()) == 0
 
 
+def test_each_defect_of_a_copy_counts_by_its_name_and_what_packagers_name_as_other(metrics: Metrics) -> None:
+    tell(metrics, published(candidate("a", 0, "short", "slate", "my own", "<script>")))
+    tell(metrics, published(candidate("a", 0, "short"), number=None))
+    tell(metrics, published(candidate("b")))
+    found = {labels: count for labels, count in samples(metrics, "origin_candidate_defects_total").items() if count}
+    assert found == {("short", "derby", "a"): 2, ("slate", "derby", "a"): 1, ("other", "derby", "a"): 2}
+
+
+def test_the_newest_comparison_of_two_pipelines_is_what_stands_there(metrics: Metrics) -> None:
+    def differences() -> dict[str, float]:
+        found = samples(metrics, "origin_disagreement")
+        assert {labels[1:] for labels in found} == {("derby", "b", "a", "v720")}
+        return {labels[0]: value for labels, value in found.items()}
+
+    compared(metrics, Fraction(-80), Difference.TIME, Difference.INIT)
+    assert samples(metrics, "origin_drift_seconds") == {("derby", "b", "a", "v720"): -0.08}
+    assert differences() == {"time": 1, "duration": 0, "samples": 0, "init": 1}
+    compared(metrics, Fraction(1, 90), Difference.SAMPLES)
+    assert samples(metrics, "origin_drift_seconds") == {("derby", "b", "a", "v720"): pytest.approx(1 / 90_000)}
+    assert differences() == {"time": 0, "duration": 0, "samples": 1, "init": 0}
+
+
 STRANGERS: list[tuple[str, Record]] = [
     ("event", published(candidate("a"), event_id="ascot")),
-    ("pipeline", published(candidate("z"))),
+    ("pipeline", published(candidate("z", 0, "short"))),
     ("withdrawal", Withdrawn(SegmentKey("ascot", "v720", 1))),
 ]
 

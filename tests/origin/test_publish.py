@@ -52,7 +52,7 @@ async def test_what_a_packager_declared_is_in_the_answer(site: Site) -> None:
         NUMBER, body=BODY, Live_Origin_Defects="short;missing_ms=120, slate", Live_Origin_Score="70"
     )
     assert answer.status == 201
-    assert answer.document["defects"] == [{"name": "short", "missing_ms": 120}, {"name": "slate"}]
+    assert answer.document["defects"] == [{"name": "slate"}, {"name": "short", "missing_ms": 120}]
 
 
 @pytest.mark.parametrize("late_ms", [-2_000, -1, 0, 1, 5_000, 1_000_000])

@@ -14,6 +14,7 @@ from selection.cache_policy import CachePolicy
 STATUSES = {
     Problem.UNKNOWN_EVENT: 404,
     Problem.UNKNOWN_PIPELINE: 404,
+    Problem.UNKNOWN_RENDITION: 404,
     Problem.UNKNOWN_NAME: 404,
     Problem.BEFORE_START: 404,
     Problem.TOO_EARLY: 404,
@@ -25,6 +26,7 @@ STATUSES = {
     Problem.PRECONDITION: 412,
     Problem.RANGE: 416,
     Problem.OVERLOADED: 503,
+    Problem.NOT_READY: 503,
     Problem.STOPPING: 503,
     Problem.STORAGE: 503,
     Problem.INTERNAL: 500,

@@ -184,9 +184,14 @@ def close(crowd: Crowd) -> None:
     crowd.waiters.close()
 
 
-@pytest.mark.parametrize("ending", [nothing, wake, close], ids=["time-out", "wake", "close"])
-async def test_whatever_ends_the_wait_the_list_is_empty_after_it(crowd: Crowd, ending: Callable[[Crowd], None]) -> None:
-    tasks = [await crowd.join(str(number), timeout_ms=1) for number in range(5)]
+ENDINGS = [("time-out", nothing, 200), ("wake", wake, LONG_MS), ("close", close, LONG_MS)]
+
+
+@pytest.mark.parametrize(("ending", "timeout_ms"), [case[1:] for case in ENDINGS], ids=[case[0] for case in ENDINGS])
+async def test_whatever_ends_the_wait_the_list_is_empty_after_it(
+    crowd: Crowd, ending: Callable[[Crowd], None], timeout_ms: int
+) -> None:
+    tasks = [await crowd.join(str(number), timeout_ms) for number in range(5)]
     ending(crowd)
     await asyncio.gather(*tasks)
     assert crowd.waiters.count == 0

@@ -69,7 +69,7 @@ SEGMENTS = [
         22_999,
         CachePolicy(LONG_MS + 1, immutable=True, may_be_stale=True),
     ),
-    ("good-init", PLAIN, None, True, 0, CachePolicy(LONG_MS, immutable=True, may_be_stale=True)),
+    ("good-init", PLAIN, None, True, 0, CachePolicy(60_000, may_be_stale=True)),
     ("flawed", PLAIN, 10, False, 23_000, CachePolicy(2_000, may_be_stale=True)),
     ("flawed-init", PLAIN, None, False, 0, CachePolicy(2_000, may_be_stale=True)),
     ("flawed-and-short", HALF_SECOND, 10, False, 23_000, CachePolicy(SHORTEST_MS, may_be_stale=True)),

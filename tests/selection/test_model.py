@@ -5,12 +5,18 @@ from fractions import Fraction
 import pytest
 
 from selection.model import (
+    CMAF_SUFFIXES,
+    TS_SUFFIXES,
     Candidate,
+    Facts,
+    Format,
+    InspectionPolicy,
     Kind,
     Mask,
     Moment,
     Pipeline,
     Rendition,
+    TrackFacts,
     event_timeline,
     rendition_template,
 )
@@ -107,6 +113,45 @@ def test_an_init_template_has_neither_number_nor_time(variable: str) -> None:
 
 def test_a_template_is_filled_in_with_the_rendition() -> None:
     assert rendition_template("$RepresentationID$/$Number$.ts", "v720").format(7, 0) == "v720/7.ts"
+
+
+# (id, media template, init template, format)
+FORMATS: list[tuple[str, str, str | None, Format]] = [
+    *((f"init-less{suffix}", f"$Number${suffix}", None, Format.CMAF) for suffix in CMAF_SUFFIXES),
+    *((suffix.strip("."), f"$Number${suffix}", None, Format.MPEG_TS) for suffix in TS_SUFFIXES),
+    ("capital-letters", "$Number$.TS", None, Format.MPEG_TS),
+    ("capital-letters-of-cmaf", "$Number$.M4S", None, Format.CMAF),
+    ("an-init-segment-decides", "$Number$.bin", "init.bin", Format.CMAF),
+    ("whatever-the-suffix", "$Number$.ts", "init.mp4", Format.CMAF),
+    ("web-captions", "$Number$.vtt", None, Format.OTHER),
+    ("packed-audio", "$Number$.aac", None, Format.OTHER),
+    ("no-suffix", "$Number$", None, Format.OTHER),
+    ("suffix-within", "a.ts/$Number$", None, Format.OTHER),
+]
+
+
+@pytest.mark.parametrize(
+    ("media", "init", "expected"), [case[1:] for case in FORMATS], ids=[case[0] for case in FORMATS]
+)
+def test_the_names_of_a_rendition_tell_how_its_segments_are_written(
+    media: str, init: str | None, expected: Format
+) -> None:
+    assert make_rendition(media=media, init=init).format is expected
+
+
+def test_what_counts_as_a_defect_by_default() -> None:
+    """Documented with the settings; a change makes other segments flawed."""
+    policy = InspectionPolicy()
+    assert (policy.time_frames_max, policy.missing_frames_max, policy.gap_frames_max) == (1, 0, 0)
+    assert policy.audio_time_frames_max > policy.time_frames_max
+    assert policy.audio_missing_frames_max > policy.missing_frames_max
+
+
+def test_facts_are_values_and_all_of_a_track_but_what_it_is_may_be_left_out() -> None:
+    track = TrackFacts(1, Kind.VIDEO, "avc1.64001f", 12_800)
+    assert track[4:] == (0, 0, 0, 0, 0, False)
+    assert Facts((track,)) == Facts((TrackFacts(1, Kind.VIDEO, "avc1.64001f", 12_800),)) != Facts()
+    assert candidate("a").facts is None
 
 
 def test_only_the_key_without_number_is_an_init_segment() -> None:

@@ -1,11 +1,13 @@
 """The total order of candidates: defects first, then the score where asked for, then the pipelines' order."""
 
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
 from selection.model import Candidate, Defect, Event, ScoreMode
 from selection.rank import (
+    MEANINGS,
     SCORE_MAX,
     SEVERITY,
     SEVERITY_OTHER,
@@ -41,9 +43,32 @@ def test_a_defect_hurts_as_the_table_says(name: str, expected: int) -> None:
 
 def test_the_severity_table_is_complete_and_worst_first() -> None:
     assert list(SEVERITY.items()) == SEVERITIES[: len(SEVERITY)]
+    assert list(MEANINGS) == list(SEVERITY)
     assert sorted(SEVERITY.values(), reverse=True) == list(SEVERITY.values())
     assert len({SEVERITY_OTHER, *SEVERITY.values()}) == len(SEVERITY) + 1
     assert min(SEVERITY.values()) > SEVERITY_OTHER > 0
+
+
+def severity_table() -> str:
+    """Return the table as README.md has it."""
+    rows = [f"| `{name}` | {SEVERITY[name]} | {meaning} |" for name, meaning in MEANINGS.items()]
+    rows.append(f"| any other name | {SEVERITY_OTHER} | what a packager declares: something is wrong |")
+    return "\n".join(["| defect | severity | meaning |", "|---|---|---|", *rows])
+
+
+def test_the_readme_has_the_severity_table() -> None:
+    table = severity_table()
+    print(f"put this into README.md:\n\n{table}")  # noqa: T201 - pytest shows it where this fails
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (section,) = [part for part in readme.split("\n## ") if part.startswith("Defects\n")]
+    tables = [block.strip() for block in section.split("\n\n") if block.startswith("|")]
+    assert tables == [table]
+
+
+@pytest.mark.parametrize("meaning", MEANINGS.values(), ids=list(MEANINGS))
+def test_a_meaning_fits_into_a_cell_of_the_table(meaning: str) -> None:
+    assert meaning and "|" not in meaning and "\n" not in meaning
+    assert not meaning.endswith(".")
 
 
 CORRUPT = [

@@ -2,7 +2,19 @@
 
 from hypothesis import strategies as st
 
-from selection.model import Candidate, Choice, Defect, Loss, Mask, Moment, Rule, SegmentKey
+from selection.model import (
+    Candidate,
+    Choice,
+    Defect,
+    Facts,
+    Kind,
+    Loss,
+    Mask,
+    Moment,
+    Rule,
+    SegmentKey,
+    TrackFacts,
+)
 from storage.records import (
     Chosen,
     Entry,
@@ -23,6 +35,20 @@ parameters = st.tuples(
     names, st.one_of(names, st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
 )
 defects = st.builds(Defect, names, st.lists(parameters, max_size=3).map(tuple))
+tracks = st.builds(
+    TrackFacts,
+    track_id=counts,
+    kind=st.sampled_from(Kind),
+    codec=names,
+    timescale=counts,
+    begin=milliseconds,
+    presentation=milliseconds,
+    end=milliseconds,
+    duration=counts,
+    samples_count=counts,
+    starts_with_sync=st.booleans(),
+)
+facts = st.builds(Facts, st.lists(tracks, max_size=3).map(tuple), st.none() | digests, st.none() | digests)
 candidates = st.builds(
     Candidate,
     pipeline_id=names,
@@ -33,6 +59,7 @@ candidates = st.builds(
     received_ms=milliseconds,
     defects=st.lists(defects, max_size=3).map(tuple),
     score=st.none() | st.integers(0, 100),
+    facts=st.none() | facts,
 )
 losses = st.lists(st.tuples(names, st.sampled_from(Loss)), max_size=3).map(tuple)
 choices = st.builds(Choice, candidates, st.sampled_from(Rule), milliseconds, losses)

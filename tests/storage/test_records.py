@@ -1,13 +1,26 @@
 """The JSON form of records: what was written is what is read, today and by a later version."""
 
 import json
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selection.model import Candidate, Choice, Defect, Loss, Mask, Moment, Rule, SegmentKey
+from selection.model import (
+    Candidate,
+    Choice,
+    Defect,
+    Facts,
+    Kind,
+    Loss,
+    Mask,
+    Moment,
+    Rule,
+    SegmentKey,
+    TrackFacts,
+)
 from storage.records import (
     Chosen,
     Entry,
@@ -25,21 +38,49 @@ from tests.storage.strategies import RECORDS_BY_TYPE, entries
 
 KEY = SegmentKey("derby", "v720", 7)
 DIGEST = "0123456789abcdef0123456789abcdef"
+INIT_DIGEST = "fedcba9876543210fedcba9876543210"
 COPY = Candidate("a", DIGEST, 1_000, 22_000, 3, 21_990, (Defect("short", (("missing_ms", 120),)), Defect("slate")), 90)
 COPY_JSON = (
     f'{{"pipeline_id":"a","digest":"{DIGEST}","size_bytes":1000,"published_ms":22000,"sequence":3,'
     '"received_ms":21990,"defects":[{"name":"short","parameters":[["missing_ms",120]]},'
-    '{"name":"slate","parameters":[]}],"score":90}'
+    '{"name":"slate","parameters":[]}],"score":90,"facts":null}'
 )
+SEGMENT_FACTS = Facts(
+    (
+        TrackFacts(1, Kind.VIDEO, "avc1.64001f", 12_800, 172_032, 173_056, 196_608, 24_576, 48, True),
+        TrackFacts(2, Kind.AUDIO, "mp4a.40.2", 48_000, 644_096, 644_096, 736_256, 92_160, 90, False),
+    ),
+    INIT_DIGEST,
+)
+SEGMENT_FACTS_JSON = (
+    '{"tracks":[[1,"video","avc1.64001f",12800,172032,173056,196608,24576,48,true],'
+    '[2,"audio","mp4a.40.2",48000,644096,644096,736256,92160,90,false]],'
+    f'"init_digest":"{INIT_DIGEST}","generation":null}}'
+)
+INIT_FACTS = Facts((TrackFacts(1, Kind.TEXT, "wvtt", 1_000),), DIGEST, INIT_DIGEST)
+INIT_FACTS_JSON = (
+    f'{{"tracks":[[1,"text","wvtt",1000,0,0,0,0,0,false]],"init_digest":"{DIGEST}","generation":"{INIT_DIGEST}"}}'
+)
+
+
+def with_facts(facts_json: str) -> str:
+    return COPY_JSON.replace('"facts":null', f'"facts":{facts_json}')
+
+
 CHOICE = Choice(COPY, Rule.GRACE_OVER, 22_500, (("b", Loss.ABSENT),))
 
 # A journal outlives the version that wrote it: these lines stay readable for ever.
 LINES: list[tuple[str, Record, str]] = [
     ("published", Published(KEY, COPY), f'"type":"published","key":["derby","v720",7],"candidate":{COPY_JSON}'),
     (
+        "published-with-facts",
+        Published(KEY, replace(COPY, facts=SEGMENT_FACTS)),
+        f'"type":"published","key":["derby","v720",7],"candidate":{with_facts(SEGMENT_FACTS_JSON)}',
+    ),
+    (
         "published-init",
-        Published(KEY._replace(number=None), COPY),
-        f'"type":"published","key":["derby","v720",null],"candidate":{COPY_JSON}',
+        Published(KEY._replace(number=None), replace(COPY, facts=INIT_FACTS)),
+        f'"type":"published","key":["derby","v720",null],"candidate":{with_facts(INIT_FACTS_JSON)}',
     ),
     (
         "chosen",
@@ -78,6 +119,18 @@ def test_a_record_is_written_in_the_form_that_later_versions_read(record: Record
     assert decode(line) == Entry(Moment(22_000, 3), record)
 
 
+FIRST_VERSION = [case for case in LINES if '"facts":null' in case[2]]
+
+
+@pytest.mark.parametrize(
+    ("record", "members"), [case[1:] for case in FIRST_VERSION], ids=[case[0] for case in FIRST_VERSION]
+)
+def test_a_record_of_the_first_version_which_knew_no_facts_is_read(record: Record, members: str) -> None:
+    before = members.replace(',"facts":null', "")
+    assert before != members
+    assert decode(f'{{"sequence":3,"at_ms":22000,{before}}}'.encode()) == Entry(Moment(22_000, 3), record)
+
+
 def test_the_table_and_the_strategies_know_every_record_type() -> None:
     types = set(get_args(Record))
     assert {type(record) for _, record, _ in LINES} == types
@@ -114,7 +167,8 @@ def test_a_line_that_was_cut_is_no_record(entry: Entry, data: st.DataObject) -> 
         decode(line[:length])
 
 
-GOOD = json.loads(encode(Entry(Moment(22_000, 3), Chosen(KEY, CHOICE))))
+GOOD_CHOICE = replace(CHOICE, candidate=replace(COPY, facts=SEGMENT_FACTS))
+GOOD = json.loads(encode(Entry(Moment(22_000, 3), Chosen(KEY, GOOD_CHOICE))))
 WITHOUT = object()
 DAMAGE = [
     ("no-sequence", ("sequence",), WITHOUT),
@@ -136,6 +190,13 @@ DAMAGE = [
     ("defect-without-name", ("choice", "candidate", "defects"), [{"parameters": []}]),
     ("defect-that-is-a-word", ("choice", "candidate", "defects"), ["short"]),
     ("no-defects", ("choice", "candidate", "defects"), None),
+    ("facts-that-are-a-word", ("choice", "candidate", "facts"), "none"),
+    ("facts-without-tracks", ("choice", "candidate", "facts", "tracks"), WITHOUT),
+    ("facts-without-an-init", ("choice", "candidate", "facts", "init_digest"), WITHOUT),
+    ("facts-without-a-generation", ("choice", "candidate", "facts", "generation"), WITHOUT),
+    ("track-without-a-kind", ("choice", "candidate", "facts", "tracks"), [[1]]),
+    ("track-of-an-unknown-kind", ("choice", "candidate", "facts", "tracks"), [[1, "smell", "", 0]]),
+    ("track-of-a-later-version", ("choice", "candidate", "facts", "tracks"), [[1, "video", *range(9)]]),
 ]
 
 

@@ -11,9 +11,11 @@ from fractions import Fraction
 from selection.decide import Choose, Decision, Situation
 from selection.model import (
     Candidate,
+    Checks,
     Choice,
     Defect,
     Event,
+    InspectionPolicy,
     Kind,
     Mask,
     Pipeline,
@@ -77,8 +79,12 @@ def make_event(
     prefer_wait_ms: int = 100,
     grace_ms: int = 500,
     score: ScoreMode = ScoreMode.IGNORE,
+    checks: Checks = Checks.NONE,
 ) -> Event:
-    """Return an event with one rendition, unless others are given; `duration` is in seconds."""
+    """Return an event with one rendition, unless others are given; `duration` is in seconds.
+
+    Its segments are not looked into, so that any bytes will do for one.
+    """
     return Event(
         id=event_id,
         timeline=event_timeline(epoch_ms, Fraction(duration), start_number),
@@ -92,6 +98,7 @@ def make_event(
         start_ms=start_ms,
         end_ms=end_ms,
         policy=SelectionPolicy(prefer_wait_ms, grace_ms, score),
+        inspection=InspectionPolicy(checks=checks),
     )
 
 

@@ -1,7 +1,7 @@
 """Reports as a run would make them, with only what a test is about to be said."""
 
 from origin.demo import media
-from origin.demo.reports import Chosen, Delivered, Missed, Published, Report, Requested, Started, Stopping
+from origin.demo.reports import Chosen, Delivered, Garbled, Missed, Published, Report, Requested, Started, Stopping
 
 FIRST = 935_091_412
 A, B = media.PIPELINE_IDS
@@ -53,9 +53,14 @@ def delivered(
     late_ms: int = -790,
     held: bool = True,
     intact: bool = True,
+    digest: str = "good",
 ) -> Delivered:
     lateness_ms = None if number is None else late_ms
-    return Delivered(pipeline, rendition, number, 200, 1000, wait_ms, held, intact, lateness_ms)
+    return Delivered(pipeline, rendition, number, 200, 1000, wait_ms, held, intact, digest, lateness_ms)
+
+
+def garbled(pipeline: str = A, rendition: str = VIDEO, number: int = FIRST, digest: str = "bad") -> Garbled:
+    return Garbled(pipeline, rendition, number, "noise", digest)
 
 
 def missed(rendition: str = VIDEO, number: int | None = FIRST, status: int = 410) -> Missed:

@@ -16,6 +16,7 @@ from tests.origin.demo.samples import (
     B,
     chosen,
     delivered,
+    garbled,
     missed,
     published,
     started,
@@ -60,6 +61,7 @@ COPIES = [
     ("late", [published(A, each, late_ms=1) for each in ALL], Cell("+1 ms", Mood.DOUBTFUL)),
     ("not-all-yet", [published(A, VIDEO, late_ms=-9)], Cell("-9 ms 1/3", Mood.DOUBTFUL)),
     ("dropped", [Dropped(A, VIDEO, FIRST)], Cell("dropped", Mood.BAD)),
+    ("garbled", [garbled(A, VIDEO), published(A, VIDEO, late_ms=-9)], Cell("garbled", Mood.BAD)),
     ("not-there-before-due", [], Cell(".", Mood.PENDING)),
 ]
 
@@ -92,6 +94,16 @@ ANSWERS = [
     ("two-of-three", [delivered(VIDEO), delivered(SMALL)], Cell("waiting x1, 0.3 s", Mood.PENDING)),
     ("gone", [delivered(VIDEO), missed(SMALL), missed(AUDIO)], Cell("200 x1, 410 x2", Mood.BAD)),
     ("no-answer", [missed(each, status=0) for each in ALL], Cell("no answer x3", Mood.BAD)),
+    (
+        "garbage",
+        [garbled(rendition=SMALL), *(delivered(each, digest="bad" if each == SMALL else "good") for each in ALL)],
+        Cell("damaged", Mood.BAD),
+    ),
+    (
+        "garbage-of-another-rendition",
+        [garbled(rendition=SMALL, digest="good"), delivered(VIDEO), delivered(SMALL, digest="b's"), delivered(AUDIO)],
+        Cell("200 x3, held 200 ms"),
+    ),
     ("damaged", [delivered(each, intact=each != SMALL) for each in ALL], Cell("damaged", Mood.BAD)),
 ]
 

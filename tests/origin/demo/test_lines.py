@@ -7,7 +7,7 @@ from origin.demo.lines import PlainLines, hints, started_lines, summary_lines
 from origin.demo.outlet import Outlet
 from origin.demo.reports import Killed, PackagerEnded, Published
 from origin.demo.tally import Tally
-from tests.origin.demo.samples import FIRST, A, B, inits, published, started, stopping, whole_number
+from tests.origin.demo.samples import FIRST, A, B, garbled, inits, published, started, stopping, whole_number
 
 
 @pytest.fixture
@@ -110,4 +110,6 @@ def test_the_summary_for_people_has_every_count() -> None:
         "  packager a 3 published, 0 late",
         "  packager b 1 published, 1 late",
     ]
+    tally.note(garbled(A))
+    assert "  packager a 3 published, 0 late, 1 garbled" in summary_lines(tally.summary(None))
     assert list(summary_lines(Tally().summary("It broke."))) == ["It broke."]

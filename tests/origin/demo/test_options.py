@@ -11,10 +11,10 @@ from origin.demo.options import (
     Fault,
     UnfitOptions,
     fit,
-    parse_drop,
     parse_kill,
     parse_late,
     parse_seconds_ms,
+    parse_share,
 )
 
 ACCEPTED = [
@@ -24,9 +24,9 @@ ACCEPTED = [
     (parse_kill, "a@20", ("a", 20_000)),
     (parse_kill, "b@0", ("b", 0)),
     (parse_kill, "b@1.25", ("b", 1_250)),
-    (parse_drop, "a:30%", ("a", 30)),
-    (parse_drop, "b:0%", ("b", 0)),
-    (parse_drop, "b:100%", ("b", 100)),
+    (parse_share, "a:30%", ("a", 30)),
+    (parse_share, "b:0%", ("b", 0)),
+    (parse_share, "b:100%", ("b", 100)),
     (parse_late, "b:800ms", ("b", 800)),
     (parse_late, "a:1.5s", ("a", 1_500)),
     (parse_late, "a:10s", ("a", 10_000)),
@@ -44,12 +44,12 @@ REFUSED = [
     (parse_kill, "c@20", "there is no pipeline 'c'; write a or b, such as a@20"),
     (parse_kill, "b@soon", "write it like b@20"),
     (parse_kill, "b@86401", "write it like b@20"),
-    (parse_drop, "30%", "write it like a:30%"),
-    (parse_drop, "x:30%", "write a or b, such as a:30%"),
-    (parse_drop, "a:30", "has no unit; write a:30%"),
-    (parse_drop, "a:101%", "write 0% to 100%, such as a:30%"),
-    (parse_drop, "a:1.5%", "write 0% to 100%"),
-    (parse_drop, "a:-1%", "write 0% to 100%"),
+    (parse_share, "30%", "write it like a:30%"),
+    (parse_share, "x:30%", "write a or b, such as a:30%"),
+    (parse_share, "a:30", "has no unit; write a:30%"),
+    (parse_share, "a:101%", "write 0% to 100%, such as a:30%"),
+    (parse_share, "a:1.5%", "write 0% to 100%"),
+    (parse_share, "a:-1%", "write 0% to 100%"),
     (parse_late, "b", "write it like b:800ms"),
     (parse_late, "z:1s", "write a or b, such as b:800ms"),
     (parse_late, "b:800", "has no unit; write b:800ms"),
@@ -76,29 +76,30 @@ def test_a_refusal_says_what_would_be_right(parse: Callable[[str], object], text
 
 
 def _parsed(**given: object) -> argparse.Namespace:
-    faults: dict[str, object] = {"kill": [], "drop": [], "late": []}
+    faults: dict[str, object] = {"kill": [], "drop": [], "late": [], "garble": []}
     others: dict[str, object] = {"seconds": None, "json": False, "folder": None, "ffmpeg": None}
     return argparse.Namespace(**(others | faults | given))
 
 
 def test_faults_of_one_pipeline_come_together() -> None:
-    options = fit(_parsed(drop=[("a", 30)], late=[("a", 800), ("b", 5)], kill=[("b", 1_500)], folder=Path("kept")))
+    faults: dict[str, object] = {"drop": [("a", 30)], "late": [("a", 800), ("b", 5)], "garble": [("b", 10)]}
+    options = fit(_parsed(kill=[("b", 1_500)], folder=Path("kept"), **faults))
     assert options == DemoOptions(
         run_ms=None,
         kills_ms={"b": 1_500},
-        faults={"a": Fault(30, 800), "b": Fault(0, 5)},
+        faults={"a": Fault(30, 800), "b": Fault(0, 5, 10)},
         as_json=False,
         folder=Path("kept"),
         ffmpeg=None,
     )
-    assert options.fault_texts == ("kill b@1.5", "drop a:30%", "late a:800ms", "late b:5ms")
+    assert options.fault_texts == ("kill b@1.5", "drop a:30%", "late a:800ms", "late b:5ms", "garble b:10%")
 
 
 def test_a_fault_of_nothing_is_no_fault() -> None:
-    assert fit(_parsed(drop=[("a", 0)], late=[("b", 0)])).faults == {}
+    assert fit(_parsed(drop=[("a", 0)], late=[("b", 0)], garble=[("a", 0)])).faults == {}
 
 
-@pytest.mark.parametrize("option", ["kill", "drop", "late"])
+@pytest.mark.parametrize("option", ["kill", "drop", "late", "garble"])
 def test_the_same_fault_twice_for_one_pipeline_is_refused(option: str) -> None:
     with pytest.raises(UnfitOptions, match=rf"--{option} is there twice for pipeline a; keep one"):
         fit(_parsed(**{option: [("a", 1), ("b", 1), ("a", 2)]}))

@@ -11,7 +11,7 @@ from origin.demo.outlet import Outlet
 from origin.demo.page import Page, render, summary_text
 from origin.demo.reports import Chosen, Dropped, PackagerEnded, Report
 from origin.demo.tally import Tally
-from tests.origin.demo.samples import FIRST, B, inits, missed, started, stopping, whole_number
+from tests.origin.demo.samples import FIRST, B, delivered, garbled, inits, missed, started, stopping, whole_number
 
 AT_MS = media.due_ms(FIRST) + 5_000
 WIDE, SMALL = ConsoleDimensions(150, 40), ConsoleDimensions(80, 24)
@@ -58,6 +58,16 @@ def test_a_wide_page_has_everything() -> None:
         assert part in text
     assert "up 0:07" in shown[0]
     assert "Ctrl-C stops" in shown[0]
+
+
+@pytest.mark.parametrize(("digest", "shown"), [("good", "garbage 0/2"), ("bad", "garbage 1/2")])
+def test_garbage_is_shown_and_how_much_of_it_was_delivered(digest: str, shown: str) -> None:
+    garbage: list[Report] = [garbled(), garbled(number=FIRST + 1)]
+    lines = _shown([started(), *garbage, delivered(digest=digest)], SMALL)
+    (row,) = (line for line in lines if line.startswith(str(FIRST)))
+    assert "garbled" in row.split()
+    assert any(line.endswith(shown) for line in lines)
+    assert not any("garbage" in line for line in _shown(_run(1), WIDE))
 
 
 @pytest.mark.parametrize("size", [WIDE, SMALL], ids=["wide", "small"])

@@ -10,9 +10,11 @@ import pytest
 from aiohttp import web
 
 from origin.demo import media
+from origin.demo.garbage import Garbage, kind_of
 from origin.demo.options import Fault
+from origin.demo.reader import digest_of
 from origin.demo.relay import Relay
-from origin.demo.reports import Dropped, Report
+from origin.demo.reports import Dropped, Garbled, Report
 from tests.origin.demo.samples import FIRST
 
 PATH = f"/demo/a/{media.TRACKS[0].media_name(FIRST)}"
@@ -70,6 +72,46 @@ async def test_dropped_segments_are_told_of_and_nothing_else_is_dropped() -> Non
             assert (await upstream.got.get())[1] == f"/demo/a/{name}"
         assert (await _send(url, PATH, b"", "DELETE"))[0] == 201
         assert len(told) == 1
+
+
+async def test_garbled_segments_are_told_of_and_nothing_else_is_touched() -> None:
+    sound = media.TRACKS[2].media_name(FIRST)
+    async with _relayed(Fault(garble_percent=100)) as (url, upstream, told):
+        for path in (PATH, f"/demo/a/{sound}"):
+            assert await _send(url, path, b"body" * 100) == (201, "stored")
+            method, sent_to, garbage, _ = await upstream.got.get()
+            assert (method, sent_to) == ("PUT", path)
+            assert garbage != b"body" * 100
+            report = told.pop()
+            assert isinstance(report, Garbled)
+            assert (report.pipeline, report.number, report.digest) == ("a", FIRST, digest_of(garbage))
+        for name in ("init-0.mp4", "live.mpd"):
+            assert (await _send(url, f"/demo/a/{name}", b"body"))[0] == 201
+            assert (await upstream.got.get())[2] == b"body"
+        assert (await _send(url, PATH, b"", "DELETE"))[0] == 201
+        assert told == []
+
+
+async def test_only_the_share_that_was_asked_for_is_garbled() -> None:
+    numbers = range(FIRST, FIRST + 20)
+    async with _relayed(Fault(garble_percent=50)) as (url, upstream, told):
+        bodies = {}
+        for number in numbers:
+            await _send(url, f"/demo/a/{media.TRACKS[0].media_name(number)}", b"body" * 10)
+            bodies[number] = (await upstream.got.get())[2]
+        garbled = {each.number for each in told if isinstance(each, Garbled)}
+        assert garbled == {number for number, body in bodies.items() if body != b"body" * 10}
+        assert len(garbled) == 10
+
+
+async def test_sound_comes_where_the_picture_should_be() -> None:
+    number = next(n for n in range(FIRST, FIRST + 6) if kind_of(n, 0) is Garbage.OTHER)
+    async with _relayed(Fault(garble_percent=100)) as (url, upstream, told):
+        for track, body in ((media.TRACKS[2], b"sound"), (media.TRACKS[0], b"picture")):
+            await _send(url, f"/demo/a/{track.media_name(number)}", body)
+        sent = [(await upstream.got.get())[2] for _ in range(2)]
+        assert sent[1] == b"sound"
+        assert told[-1] == Garbled("a", "v360", number, "other", digest_of(b"sound"))
 
 
 async def test_everything_comes_later_by_as_much_as_was_asked() -> None:

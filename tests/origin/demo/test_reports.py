@@ -4,7 +4,7 @@ import json
 
 from origin.demo.reports import TYPES, Dropped, Killed, PackagerEnded, Report, Requested, json_line
 from origin.demo.tally import Tally
-from tests.origin.demo.samples import FIRST, chosen, delivered, missed, published, started, stopping
+from tests.origin.demo.samples import FIRST, chosen, delivered, garbled, missed, published, started, stopping
 
 FIELDS: list[tuple[Report, str]] = [
     (
@@ -15,16 +15,17 @@ FIELDS: list[tuple[Report, str]] = [
     (published(), "published pipeline rendition number bytes late_ms"),
     (chosen(), "chosen pipeline rendition number rule decision_ms losses"),
     (Requested("v360", None), "requested rendition number"),
-    (delivered(), "delivered pipeline rendition number status bytes wait_ms held intact late_ms"),
+    (delivered(), "delivered pipeline rendition number status bytes wait_ms held intact digest late_ms"),
     (missed(), "missed rendition number status wait_ms"),
     (Dropped("a", "v360", FIRST), "dropped pipeline rendition number"),
+    (garbled(), "garbled pipeline rendition number kind digest"),
     (Killed("a", 11), "killed pipeline pid"),
     (PackagerEnded("a", 11, 1, ""), "packager_ended pipeline pid status stderr"),
     (stopping(), "stopping reason last_number"),
     (
         Tally().summary(None),
-        """summary first_number last_number due delivered damaged missing unanswered delivered_from
-        missing_by_rendition late held published published_late dropped inits_missing text exit_status""",
+        """summary first_number last_number due delivered damaged garbage_delivered missing unanswered delivered_from
+        missing_by_rendition late held published published_late dropped garbled inits_missing text exit_status""",
     ),
 ]
 

@@ -12,6 +12,7 @@ from tests.origin.demo.samples import (
     A,
     B,
     delivered,
+    garbled,
     inits,
     missed,
     published,
@@ -76,6 +77,26 @@ def test_a_body_that_is_not_the_one_of_its_etag_is_not_delivered() -> None:
     assert summary.exit_status == 1
 
 
+def test_garbage_that_is_not_delivered_is_told_and_fails_nothing() -> None:
+    garbage: list[Report] = [garbled(A, each) for each in (VIDEO, SMALL, AUDIO)]
+    beyond = garbled(A, VIDEO, FIRST + 1)
+    summary = _summary([started(), *inits(), *garbage, *whole_number(FIRST, B), beyond, stopping()])
+    assert (summary.garbled, summary.garbage_delivered, summary.damaged) == ({A: 3, B: 0}, 0, 0)
+    assert summary.text == (
+        "Nothing is missing: 3 of 3 segments were delivered, 0 from a and 3 from b."
+        " Of 3 garbled copies none was delivered."
+    )
+    assert summary.exit_status == 0
+
+
+def test_garbage_that_is_delivered_is_damage_although_its_etag_fits() -> None:
+    answers: list[Report] = [delivered(VIDEO), delivered(SMALL, digest="bad"), delivered(AUDIO, digest="bad")]
+    summary = _summary([started(), *inits(), garbled(A, SMALL), *answers, stopping()])
+    assert (summary.delivered, summary.damaged, summary.garbage_delivered) == (2, 1, 1)
+    assert summary.text == f"1 of 3 segments is damaged: v180 {FIRST}. Of 1 garbled copy 1 was delivered."
+    assert summary.exit_status == 1
+
+
 def test_what_was_still_waited_for_is_told() -> None:
     summary = _summary([started(), delivered(VIDEO), stopping()])
     assert (summary.due, summary.delivered, summary.unanswered) == (3, 1, 2)
@@ -116,6 +137,7 @@ def test_a_run_of_days_counts_everything_and_keeps_little() -> None:
     for report in (started(), *inits()):
         tally.note(report)
     for number in range(FIRST, FIRST + 1_000):
+        tally.note(garbled(B, VIDEO, number))
         for report in whole_number(number):
             tally.note(report)
     for each in (VIDEO, SMALL, AUDIO):
@@ -125,4 +147,6 @@ def test_a_run_of_days_counts_everything_and_keeps_little() -> None:
     summary = tally.summary(None)
     assert (summary.due, summary.delivered, summary.missing, summary.unanswered) == (3_003, 3_000, 3, 0)
     assert summary.published == {A: 3_000, B: 0}
+    assert summary.garbled == {A: 0, B: 1_000}
     assert len(tally._recent) == NUMBERS_KEPT
+    assert not tally._folded.garbage
