@@ -8,7 +8,22 @@ from typing import Final
 import pytest
 
 from selection.init_segment import Init, SampleDefaults, Track, parse_init
-from selection.interchange import breaks
+from selection.interchange import breaks, reads_alike
+from tests.support.mp4 import (
+    NOT_SYNC,
+    SYNC,
+    Sample,
+    box,
+    fragment,
+    init_segment,
+    moof,
+    tfdt,
+    tfhd,
+    traf,
+    trak,
+    trex,
+    trun,
+)
 from tests.support.packagers import DASH, FFMPEG, Feed, ffmpeg_command, shaka_commands
 from tests.support.recordings import COMMAND_S_MAX, FIRST_NUMBER, record
 
@@ -170,3 +185,31 @@ def test_the_same_key_is_not_enough_where_each_run_draws_its_own_vector(tmp_path
     for one, other in zip(*runs, strict=True):
         assert breaks(parse_init(one.init), parse_init(one.init)) is None
         assert breaks(parse_init(one.init), parse_init(other.init)) == "encryption"
+
+
+# -- what a segment leaves to its init segment
+
+# (id, sample defaults of the delivered init segment, whether the segment reads alike)
+DEFAULTS: Final = [
+    ("same", trex(duration=512, size=10, flags=SYNC), True),
+    ("duration", trex(duration=1_024, size=10, flags=SYNC), False),
+    ("size", trex(duration=512, size=0, flags=SYNC), False),
+    ("size-beyond-the-data", trex(duration=512, size=11, flags=SYNC), False),
+    ("flags-of-the-first-sample", trex(duration=512, size=10, flags=NOT_SYNC), False),
+]
+
+
+@pytest.mark.parametrize(("delivered", "is_alike"), [case[1:] for case in DEFAULTS], ids=[case[0] for case in DEFAULTS])
+def test_a_segment_that_leaves_its_samples_to_the_init_segment_reads_alike_with_equal_defaults_only(
+    delivered: bytes, is_alike: bool
+) -> None:
+    own = parse_init(init_segment(trak(), defaults=[trex(duration=512, size=10, flags=SYNC)]))
+    bare = moof(traf(tfhd(1), tfdt(0), trun([Sample()] * 3, data_offset=0)))
+    body = moof(traf(tfhd(1), tfdt(0), trun([Sample()] * 3, data_offset=len(bare) + 8))) + box("mdat", bytes(30))
+    assert reads_alike(body, own, parse_init(init_segment(trak(), defaults=[delivered]))) == is_alike
+
+
+def test_a_segment_that_tells_its_samples_itself_reads_alike_with_any_defaults() -> None:
+    body = fragment([Sample(duration=512, size=10, flags=SYNC), Sample(duration=512, size=10, flags=NOT_SYNC)])
+    inits = [parse_init(init_segment(trak(), defaults=[each])) for _, each, _ in DEFAULTS]
+    assert all(reads_alike(body, inits[0], init) for init in inits)
