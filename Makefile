@@ -28,7 +28,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Debian keeps daemons where only root looks.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help run test check format bench load lock clean venv run-tools test-tools debian-packages
+.PHONY: help run test check format bench crash soak load lock clean venv run-tools test-tools debian-packages
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -51,6 +51,13 @@ format: test-tools ## put the code in shape, and mend what the linter can mend
 bench: test-tools ## measure what the server promises
 	@$(BIN)/python -m tests.benchmarks.held_release $(ARGS)
 	@$(BIN)/python -m tests.benchmarks.inspection
+	@$(BIN)/python -m tests.benchmarks.recovery
+
+crash: test-tools ## kill an origin under load fifty times, and judge what it kept
+	@$(BIN)/python -m tests.faults.crashes $(ARGS)
+
+soak: test-tools ## four hours of an event in two minutes: nothing may grow that should not
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 load: test-tools ## load an origin that runs already, from loadtests/
 	@$(BIN)/locust --headless --locustfile loadtests/locustfile.py $(ARGS)

@@ -11,7 +11,7 @@ from config.event import MINUTE, SECOND, EventSettings, PipelineSettings, Rendit
 from config.event_rules import event_findings
 from config.fields import Address, Count, DirectoryPath, DurationMs, ListenAddress, SizeBytes, Switch
 from config.problems import BrokenRules, Finding, SettingError, key_path, shown
-from config.rules import at_most, duration, size, unique_ids
+from config.rules import at_most, duration, less_than, percent, size, unique_ids
 from config.section import Documented, Section
 from config.units import format_duration_ms, format_seconds
 from selection.model import Event
@@ -75,10 +75,34 @@ class Storage(Section):
     ssd_bytes: SizeBytes = Field(
         20 * GIB, alias="ssd", ge=1 * MIB, le=256 * TIB, description="Segments kept on disk, all events together."
     )
+    shrink_percent: Count = Field(
+        90,
+        ge=10,
+        le=99,
+        description="Fill of `ssd` or of the file system above which what has left its DVR window is dropped at once.",
+    )
+    refuse_old_percent: Count = Field(
+        95,
+        ge=10,
+        le=99,
+        description="Fill above which segments past their retry deadline are refused with 507, too.",
+    )
+    refuse_percent: Count = Field(
+        98, ge=10, le=99, description="Fill above which every PUT is refused with 507; delivery goes on."
+    )
     acknowledge: Literal["disk", "fsync"] = Field(
         "disk",
         description="What a 2xx to a PUT promises to survive: `disk` the process being killed, `fsync` a power cut.",
     )
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield the levels of a filling disk that do not come one after the other."""
+        shrink, refuse_old, refuse = (
+            percent(("storage", name), getattr(self, name))
+            for name in ("shrink_percent", "refuse_old_percent", "refuse_percent")
+        )
+        yield from less_than(shrink, refuse_old, "segments would be refused before room is made")
+        yield from less_than(refuse_old, refuse, "live segments would be refused no later than old ones")
 
 
 class Limits(Section):
@@ -141,6 +165,7 @@ class Settings(Section):
 
     def _findings(self) -> Iterator[Finding]:
         yield from self.listen.findings()
+        yield from self.storage.findings()
         segment = size(("limits", "segment_bytes"), self.limits.segment_bytes)
         ram = size(("storage", "ram"), self.storage.ram_bytes)
         ssd = size(("storage", "ssd"), self.storage.ssd_bytes)

@@ -13,7 +13,7 @@ class Amount:
     """A setting's value, to be compared with another of its kind.
 
     Args:
-        value: In ms or bytes.
+        value: In ms, bytes or percent.
         text: The value as the file would spell it.
     """
 
@@ -40,6 +40,11 @@ def moment(location: Location, timestamp_ms: int) -> Amount:
 def size(location: Location, size_bytes: int) -> Amount:
     """Return a size to compare."""
     return Amount(location, size_bytes, format_size(size_bytes))
+
+
+def percent(location: Location, share: int) -> Amount:
+    """Return a share in percent to compare."""
+    return Amount(location, share, str(share))
 
 
 def at_most(subject: Amount, bound: Amount, why: str) -> Iterator[Finding]:

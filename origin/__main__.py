@@ -1,4 +1,4 @@
-"""The command line: `live-origin serve | check | settings | inspect | demo`."""
+"""The command line: `live-origin serve | check | settings | inspect | gc | demo`."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ from config.model import Settings
 from config.reference import settings_table
 from origin.app import Origin
 from origin.demo.command import add_demo_arguments, run_demo
+from origin.gc_command import add_gc_arguments, run_gc
 from origin.inspect import add_inspect_arguments, run_inspect
 from origin.logs import LogWriter
 from storage.errors import StorageError
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = parsed.command
     try:
         return command(parsed)
-    except ConfigError as exc:
+    except (ConfigError, StorageError) as exc:
         print(exc, file=sys.stderr)
         return EXIT_FAILED
 
@@ -49,6 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser("inspect", help="tell what segments on disk hold: init segment first")
     add_inspect_arguments(inspect)
     inspect.set_defaults(command=run_inspect)
+    gc = commands.add_parser("gc", help="explain what would be deleted now, and why")
+    add_gc_arguments(gc)
+    _add_override(gc)
+    gc.set_defaults(command=run_gc)
     demo = commands.add_parser("demo", help="run an origin with two ffmpeg packagers and a reader, and watch it")
     add_demo_arguments(demo)
     demo.set_defaults(command=run_demo)

@@ -1,60 +1,98 @@
 """The admin side: metrics and probes for Prometheus and orchestrators, explanations for operators."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from origin.clock import Clock
+from origin.disk_watch import DiskWatch
 from origin.explain import explain
 from origin.health import Health, State
 from origin.reply import Problem, Reply, json_reply, problem
 from origin.target import Programmes
+from origin.time_watch import TimeWatch
 from selection.model import SegmentKey
 from selection.template import DIGITS_MAX
 from storage.base import Catalog
 
-METHODS = ("GET", "HEAD")
+READ = ("GET", "HEAD")
+GC = "/api/v1/gc"
+CONFIRM_CLOCK = "/api/v1/gc/confirm-clock"
 SEGMENTS = "/api/v1/events/{event}/segments/{rendition}/{number}"
 INIT = "init"
+
+
+@dataclass(frozen=True, slots=True)
+class Insight:
+    """What operators may look into."""
+
+    programmes: Programmes
+    catalog: Catalog
+    clock: Clock
+    time: TimeWatch
+    disk: DiskWatch
 
 
 class Admin:
     """Answers requests of the admin listener."""
 
-    def __init__(
-        self, registry: CollectorRegistry, health: Health, programmes: Programmes, catalog: Catalog, clock: Clock
-    ) -> None:
+    def __init__(self, registry: CollectorRegistry, health: Health, insight: Insight) -> None:
         self._registry = registry
         self._health = health
-        self._programmes = programmes
-        self._catalog = catalog
-        self._clock = clock
+        self._insight = insight
         self._pages: dict[str, Callable[[], Reply]] = {
             "/metrics": self._metrics,
             "/healthz": self._healthz,
             "/readyz": self._readyz,
+            GC: self._gc,
         }
 
     def answer(self, method: str, path: str) -> Reply:
         """Answer one request."""
         page = self._pages.get(path)
+        methods: tuple[str, ...] = READ
         match path.split("/"):
             case ["", "api", "v1", "events", event_id, "segments", rendition_id, number]:
                 page = partial(self._segment, event_id, rendition_id, number)
+        if path == CONFIRM_CLOCK:
+            page, methods = self._confirm_clock, ("POST",)
         if page is None:
-            known = ", ".join([*self._pages, SEGMENTS])
+            known = ", ".join([*self._pages, CONFIRM_CLOCK, SEGMENTS])
             return problem(Problem.UNKNOWN_NAME, f"Nothing at {path!r}; there is {known}.")
-        if method not in METHODS:
-            return problem(Problem.METHOD, "Use GET here.", headers={"Allow": ", ".join(METHODS)})
+        if method not in methods:
+            return problem(Problem.METHOD, f"Use {methods[0]} here.", headers={"Allow": ", ".join(methods)})
         return page()
+
+    def _gc(self) -> Reply:
+        """Tell whether what has aged out is deleted, and if not, why."""
+        insight, doubt = self._insight, self._insight.time.guard.doubt
+        document = {
+            "deleting": doubt is None,
+            "clock_doubt": None if doubt is None else doubt._asdict(),
+            "clock_confirmation": insight.time.guard.confirmation,
+            "disk_level": insight.disk.level,
+            "used_bytes": insight.catalog.used_bytes,
+            "retention_ms": {
+                event.id: insight.disk.retention_ms(event) for event in insight.programmes.events.values()
+            },
+        }
+        return json_reply(200, "gc", document)
+
+    def _confirm_clock(self) -> Reply:
+        """Take an operator's word that the wall clock is right."""
+        self._insight.time.confirm()
+        return self._gc()
 
     def _segment(self, event_id: str, rendition_id: str, number: str) -> Reply:
         """Explain one segment, or an init segment."""
-        programme = self._programmes.get(event_id)
+        programme = self._insight.programmes.get(event_id)
         if programme is None:
-            return problem(Problem.UNKNOWN_EVENT, f"No event {event_id!r}; there is {', '.join(self._programmes.ids)}.")
+            known = ", ".join(self._insight.programmes.ids)
+            return problem(Problem.UNKNOWN_EVENT, f"No event {event_id!r}; there is {known}.")
         renditions = [rendition.id for rendition in programme.event.renditions]
         if rendition_id not in renditions:
             detail = f"Event {event_id!r} has no rendition {rendition_id!r}; it has {', '.join(renditions)}."
@@ -65,7 +103,8 @@ class Admin:
         if self._health.state in (State.STARTING, State.RECOVERING):
             return problem(Problem.NOT_READY, "The journal is being replayed; ask again when /readyz says ready.")
         key = SegmentKey(event_id, rendition_id, None if number == INIT else int(number))
-        return json_reply(200, "explained", explain(programme.event, key, self._catalog, self._clock.now_ms()))
+        document = explain(programme.event, key, self._insight.catalog, self._insight.clock.now_ms())
+        return json_reply(200, "explained", document)
 
     def _metrics(self) -> Reply:
         return Reply(200, "metrics", {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}, generate_latest(self._registry))
@@ -76,4 +115,7 @@ class Admin:
 
     def _readyz(self) -> Reply:
         state, ready = self._health.state, self._health.is_ready
-        return json_reply(200 if ready else 503, state, {"ready": ready, "state": state})
+        document: dict[str, Any] = {"ready": ready, "state": state}
+        if state is State.RECOVERING:
+            document["progress"] = round(self._health.progress, 3)
+        return json_reply(200 if ready else 503, state, document)

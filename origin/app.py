@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -11,26 +12,32 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from config.model import Address, Settings
-from origin.admin import Admin
+from origin.admin import Admin, Insight
 from origin.clock import Clock, SystemClock
+from origin.collector import Collector
 from origin.decider import Decider
 from origin.deliver import Deliverer
 from origin.desync import DesyncWatch
+from origin.disk_watch import DiskWatch
 from origin.health import Health, State
 from origin.intake import Intake
 from origin.logs import fields
 from origin.metrics import Metrics
 from origin.publish import Publisher, PublishLimits
 from origin.receive import UploadServer
+from origin.recovery import sweep
 from origin.routes import admin_handler, deliver_handler, publish_handler
 from origin.server import OriginServer
 from origin.target import Programmes
+from origin.time_watch import TimeWatch
 from origin.waiters import Waiters
+from selection.capacity import CapacityLevel
 from storage.base import Stores
 from storage.bodies import FileBodies
 from storage.catalog import MemoryCatalog
 from storage.errors import StorageError
 from storage.journal import FileJournal
+from storage.media_places import media_place
 from storage.ram import RamTier
 from storage.records import Chosen, Entry
 from storage.tiered import TieredBodies
@@ -43,6 +50,8 @@ KEEPALIVE_S: Final = 75
 BACKLOG: Final = 1024
 # Uploads have been waited for when their connections are shut down; what is left then is to be cut.
 CUT_AFTER_MS: Final = 500
+# How often a recovery that takes long is told of in the log.
+PROGRESS_S: Final = 1.0
 # How much of a packager's next request is taken while the one before it is still being stored, in bytes: twice
 # this. A packager that leaves takes back what has not been read by then; with aiohttp's own 256 KiB, that was
 # every second of two 1 MB segments in a row. 8 MiB hold the segments of 30 Mbit/s.
@@ -67,17 +76,28 @@ class Origin:
         self.clock = clock or SystemClock()
         self.health = Health()
         self.programmes = Programmes(settings.to_events())
-        self.metrics = Metrics(registry or CollectorRegistry(), self.programmes.events.values(), self.clock.now_ms)
+        self.catalog = MemoryCatalog()
+        self.metrics = Metrics(
+            registry or CollectorRegistry(),
+            self.programmes.events.values(),
+            self.clock.now_ms,
+            self.catalog.newest_number,
+        )
         root, fsync = Path(settings.storage.path), settings.storage.acknowledge == "fsync"
         self._root = root
         self._files = FileBodies(root / "bodies", fsync=fsync)
-        self.journal = FileJournal(root / "journal.log", fsync=fsync)
-        self.catalog = MemoryCatalog()
-        self._ram = RamTier(settings.storage.ram_bytes)
+        self.journal = FileJournal(root / "journal", fsync=fsync, standing=self.catalog.standing)
+        self._ram = RamTier(settings.storage.ram_bytes, partial(media_place, self.programmes.events))
         bodies = TieredBodies(self._ram, self._files, lambda result: self.metrics.cache_requests.labels(result).inc())
         self.stores = Stores(bodies, self.journal, self.catalog)
-        self.waiters = Waiters(settings.limits.holds, self.metrics.holds_in_progress.set)
+        self.waiters = Waiters(settings.limits.holds, self.metrics.holds_in_progress.set, settings.limits.hold_ms)
         self._decider = Decider(self.programmes.events, self.stores, self.clock, self.metrics.observe_fault)
+        self._intake = Intake(
+            self.programmes.events, self.stores, self._decider, self.clock, on_fault=self.metrics.observe_fault
+        )
+        self._disk = DiskWatch(root, settings.storage, lambda: self.catalog.used_bytes, self.clock)
+        self._time = TimeWatch(self.programmes.events, self.clock, root / "clock-in-doubt")
+        self._collecting: asyncio.Task[None] | None = None
         self._runners: list[web.ServerRunner] = []
         self._upload_server: UploadServer | None = None
         self._publisher: Publisher | None = None
@@ -103,6 +123,7 @@ class Origin:
             await self.stop()
             raise
         self._decider.resume()
+        self._collecting = asyncio.create_task(self._collector().run())
         self.health.state = State.READY
         log.info(
             "ready",
@@ -124,6 +145,9 @@ class Origin:
         admin, deliver, publish = self._runners[:1], self._runners[1:2], self._runners[2:]
         await asyncio.gather(*(runner.cleanup() for runner in deliver), *map(self._finish_uploads, publish))
         self._decider.stop()
+        if self._collecting is not None:
+            self._collecting.cancel()
+            await asyncio.gather(self._collecting, return_exceptions=True)
         await asyncio.to_thread(self._files.close)
         try:
             await asyncio.to_thread(self.journal.close)
@@ -151,10 +175,17 @@ class Origin:
         """Fold the journal into the catalog; only then do metrics and waiting requests follow it."""
         self._root.mkdir(parents=True, exist_ok=True)
         self.journal.follow(self.catalog.apply)
-        self.journal.follow(self.metrics.follow_newest)
-        replay = self.journal.open()  # first: it is refused when another origin uses this folder
-        leftovers_count = self._files.open()
+        begun_s = time.monotonic()
+        replay = self.journal.open(_Progress(self.health))  # first: it is refused when another origin has this folder
+        newest_ms = self.journal.next_moment(0).ms or None  # before anything is recorded at the time in question
+        leftovers_count = self._files.open(self.catalog.used_bytes)
+        is_complete = bool(replay.entries_count) and not (replay.damaged_count or replay.missing_count)
+        swept = sweep(self._files, self.stores, self.clock, is_complete=is_complete)
+        self.health.progress = 1.0
+        self._time.compare_with_records(newest_ms)
+        self._disk.look()
         self.journal.follow(self._wake)
+        self.journal.follow(self._time.observe_entry)
         self.journal.follow(DesyncWatch(self.programmes, self.catalog, self.metrics).observe)
         self.journal.follow(self.metrics.observe_entry)
         log.info(
@@ -162,12 +193,17 @@ class Origin:
             extra=fields(
                 entries=replay.entries_count,
                 damaged=replay.damaged_count,
+                missing=replay.missing_count,
                 torn_bytes=replay.torn_bytes,
+                files=replay.files_count,
+                seconds=round(time.monotonic() - begun_s, 3),
                 unfinished_bodies=leftovers_count,
+                unrecorded_bodies=swept.unrecorded_count,
+                lost_bodies=swept.lost_count,
             ),
         )
-        if replay.damaged_count:
-            self.metrics.observe_fault(StorageError("journal-damage", f"{replay.damaged_count} lines"))
+        if replay.damaged_count or replay.missing_count:
+            self.metrics.observe_fault(StorageError("journal-damage", f"{replay.missing_count} records"))
 
     def _wake(self, entry: Entry) -> None:
         """Catalog before wake: who is woken looks there."""
@@ -175,7 +211,11 @@ class Origin:
             self.waiters.wake(entry.record.key)
 
     def _admin(self) -> Admin:
-        return Admin(self.metrics.registry, self.health, self.programmes, self.catalog, self.clock)
+        insight = Insight(self.programmes, self.catalog, self.clock, self._time, self._disk)
+        return Admin(self.metrics.registry, self.health, insight)
+
+    def _collector(self) -> Collector:
+        return Collector(self.programmes.events, self.stores, self.clock, self._time, self._disk, self.metrics)
 
     def _deliver_server(self) -> OriginServer:
         deliverer = Deliverer(
@@ -184,7 +224,7 @@ class Origin:
             self.waiters,
             self.clock,
             self.metrics,
-            hold_ms_max=self.settings.limits.hold_ms,
+            on_lost=self._intake.check_lost,
         )
         handler = deliver_handler(deliverer, self.metrics, log_requests=self.settings.log.requests)
         # A client that leaves must free its place in the waiting list: its handler is cancelled.
@@ -192,12 +232,9 @@ class Origin:
 
     def _publish_server(self) -> UploadServer:
         settings = self.settings
-        intake = Intake(
-            self.programmes.events, self.stores, self._decider, self.clock, on_fault=self.metrics.observe_fault
-        )
         self._publisher = Publisher(
             self.programmes,
-            intake,
+            self._intake,
             self.catalog,
             self.clock,
             self.metrics,
@@ -206,6 +243,7 @@ class Origin:
                 manifest_bytes=settings.limits.manifest_bytes,
                 body_idle_ms=settings.limits.body_idle_ms,
                 uploads_count=settings.limits.uploads,
+                has_space=self._disk.has_space,
             ),
         )
         handler = publish_handler(self._publisher, self.metrics, log_requests=settings.log.requests)
@@ -238,10 +276,34 @@ class Origin:
                 "uploads": limits.uploads,
                 "segment_bytes": limits.segment_bytes,
                 "ram_bytes": self.settings.storage.ram_bytes,
+                "ssd_bytes": self.settings.storage.ssd_bytes,
             }
         )
         self.metrics.ram_used.set_function(partial(getattr, self._ram, "used_bytes"))
+        self.metrics.ram_evictions.set_function(partial(getattr, self._ram, "evictions_count"))
+        self.metrics.ram_refusals.set_function(partial(getattr, self._ram, "refusals_count"))
+        self.metrics.ssd_used.set_function(lambda: float(self.catalog.used_bytes))
+        for level in CapacityLevel:
+            self.metrics.disk_level.labels(level.value).set_function(partial(self._is_at, level))
+        self.metrics.clock_trusted.set_function(lambda: float(self._time.is_trusted))
         self.metrics.ready.set_function(lambda: float(self.health.is_ready))
+
+    def _is_at(self, level: CapacityLevel) -> float:
+        return float(self._disk.level is level)
+
+
+class _Progress:
+    """Tells how far the replay of the journal is: probes always, the log about once a second."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._told_s = time.monotonic()
+
+    def __call__(self, read_bytes: int, total_bytes: int) -> None:
+        self._health.progress = read_bytes / max(total_bytes, 1)
+        if time.monotonic() - self._told_s >= PROGRESS_S:
+            self._told_s = time.monotonic()
+            log.info("recovering", extra=fields(progress=round(self._health.progress, 3), read_bytes=read_bytes))
 
 
 def _url(address: tuple[str, int]) -> str:

@@ -13,9 +13,12 @@ class Timer(Protocol):
 
 
 class Clock(Protocol):
-    """Wall clock in ms since 1970-01-01T00:00:00Z."""
+    """Wall clock in ms since 1970-01-01T00:00:00Z, and one beside it that only runs forward."""
 
     def now_ms(self) -> int: ...
+
+    def monotonic_ms(self) -> int:
+        """Return the time since any moment, by a clock that nobody sets."""
 
     def call_at(self, at_ms: int, callback: Callable[[], None]) -> Timer:
         """Call `callback` when the wall clock reaches `at_ms`; it may come a little early or late: look again."""
@@ -26,6 +29,9 @@ class SystemClock:
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
 
     def call_at(self, at_ms: int, callback: Callable[[], None]) -> Timer:
         delay_ms = max(at_ms - self.now_ms(), 0)

@@ -13,11 +13,11 @@ from typing import Final, assert_never
 from origin.clock import Clock, Timer
 from origin.logs import fields
 from selection.decide import Choose, Situation, Wait, Withdraw, decide
-from selection.model import Event, SegmentKey
+from selection.model import Candidate, Event, SegmentKey
 from selection.rank import MISMATCHED_INIT
 from storage.base import Stores
 from storage.errors import StorageError
-from storage.records import Chosen, Record, Withdrawn
+from storage.records import Chosen, Lost, Record, Withdrawn
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ class Decider:
         self._clock = clock
         self._on_fault = on_fault
         self._timers: dict[SegmentKey, Timer] = {}
+        # The newest record, ahead of the wall clock, and when that was noticed by the monotonic one.
+        self._pinned: tuple[int, int] | None = None
 
     def resume(self) -> None:
         """Consider everything that has copies and no choice: what the last run could not finish."""
@@ -61,13 +63,25 @@ class Decider:
         while self._consider_once(event, key):
             pass
 
+    def lose(self, key: SegmentKey, candidate: Candidate) -> None:
+        """Record that the body of a copy is missing or damaged, and decide anew if it was the one chosen."""
+        if candidate not in (*self._catalog.candidates(key), self._chosen(key)):
+            return  # somebody else has noticed, or it was replaced meanwhile
+        log.error("body lost", extra=fields(key=key, pipeline=candidate.pipeline_id, etag=candidate.digest))
+        record = Lost(key, candidate.pipeline_id, candidate.sequence)
+        if self._record(key, record, self._clock.now_ms()):
+            self.consider(key)
+
+    def _chosen(self, key: SegmentKey) -> Candidate | None:
+        choice = self._catalog.choice(key)
+        return None if choice is None else choice.candidate
+
     def _consider_once(self, event: Event, key: SegmentKey) -> bool:
         """Ask once; returns whether something was recorded, so that it is worth asking again.
 
         It comes to rest: each further choice is less flawed than the one before.
         """
-        # Never behind what is recorded, or a wall clock that went back would make a copy wait for its own moment.
-        now_ms = self._journal.next_moment(self._clock.now_ms()).ms
+        now_ms = self._now_ms()
         situation = Situation(
             event=event,
             key=key,
@@ -75,10 +89,11 @@ class Decider:
             neighbours=lambda number: self._catalog.candidates(key._replace(number=number)),
             masks=self._catalog.masks(event.id),
             current=self._catalog.choice(key),
+            has_lost_choice=self._catalog.has_lost_choice(key),
         )
         match decide(situation, now_ms):
             case Choose(choice):
-                is_recorded = self._record(key, Chosen(key, choice), now_ms)
+                is_recorded = self._record(key, Chosen.of(key, choice), now_ms)
                 if any(defect.name == MISMATCHED_INIT for defect in choice.candidate.defects) and not key.is_init:
                     self.consider(key._replace(number=None))  # perhaps nobody makes segments for the old one any more
                 return is_recorded
@@ -108,7 +123,24 @@ class Decider:
             return False
 
     def _call_again(self, key: SegmentKey, at_ms: int) -> None:
-        self._timers[key] = self._clock.call_at(at_ms, partial(self._on_timer, key))
+        self._cancel(key)
+        wait_ms = at_ms - self._now_ms()
+        self._timers[key] = self._clock.call_at(self._clock.now_ms() + wait_ms, partial(self._on_timer, key))
+
+    def _now_ms(self) -> int:
+        """Return the wall clock; but where that is behind the newest record, the time that has passed since.
+
+        A wall clock that went back must not make a copy wait for its own moment.
+        """
+        wall_ms = self._clock.now_ms()
+        newest_ms = self._journal.next_moment(wall_ms).ms
+        if newest_ms == wall_ms:
+            self._pinned = None
+            return wall_ms
+        monotonic_ms = self._clock.monotonic_ms()
+        if self._pinned is None or newest_ms > self._pinned[0]:
+            self._pinned = (newest_ms, monotonic_ms)
+        return self._pinned[0] + monotonic_ms - self._pinned[1]
 
     def _on_timer(self, key: SegmentKey) -> None:
         self._timers.pop(key, None)

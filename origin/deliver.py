@@ -6,7 +6,7 @@ asked only for the body of a choice.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -20,11 +20,12 @@ from origin.target import Programme, Programmes, event_of, split_path
 from origin.waiters import Waiters
 from selection import cache_policy
 from selection.cache_policy import CachePolicy
-from selection.model import Choice, Event, SegmentKey
+from selection.model import Candidate, Choice, Event, SegmentKey
 from selection.names import ManifestName
+from selection.rank import is_corrupt
 from selection.window import OUTSIDE, WindowClass, classify, due_ms, gives_up_ms
 from storage.base import BodyKey, Stores, body_key, manifest_key
-from storage.errors import BodyMissing, StorageError
+from storage.errors import BodyDamaged, BodyMissing, StorageError
 from storage.records import Manifest
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Deliverer:
     """Answers requests of the deliver listener.
 
     Args:
-        hold_ms_max: How long one request may be held.
+        on_lost: Told of a chosen copy whose body is missing or damaged; on return it is decided what takes its place.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Deliverer:
         waiters: Waiters,
         clock: Clock,
         metrics: Metrics,
-        hold_ms_max: int,
+        on_lost: Callable[[SegmentKey, Candidate], Awaitable[None]],
     ) -> None:
         self._programmes = programmes
         self._catalog = stores.catalog
@@ -80,7 +81,7 @@ class Deliverer:
         self._waiters = waiters
         self._clock = clock
         self._metrics = metrics
-        self._hold_ms_max = hold_ms_max
+        self._on_lost = on_lost
 
     async def answer(self, request: DeliverRequest) -> Reply:
         """Answer one request; never raises for what a client or the disk can do."""
@@ -129,7 +130,7 @@ class Deliverer:
 
     def _hold_ms(self, event: Event, key: SegmentKey, now_ms: int, held_ms: int) -> int:
         """Return how much longer a request may wait that has waited `held_ms`: 0 or less where it must not."""
-        left_ms = self._hold_ms_max - held_ms
+        left_ms = self._waiters.hold_ms_max - held_ms
         if key.number is None:
             return left_ms if _init_class(event, now_ms) is WindowClass.NEXT else 0
         if classify(event, key.number, now_ms) not in _HOLDABLE:
@@ -172,43 +173,53 @@ class Deliverer:
         address = body_key(key, candidate.pipeline_id, candidate.digest)
         try:
             reply = await self._render(request, selected, headers, address)
-        except BodyMissing as exc:
+        except (BodyMissing, BodyDamaged) as exc:
+            self._storage_fault(exc)
+            if self._catalog.choice(key) == choice:
+                await self._on_lost(key, candidate)
             renewed = self._catalog.choice(key)
-            if renewed is not None and renewed != choice:
-                return await self._serve(request, programme, key, renewed, text)  # it was replaced meanwhile
-            reply = self._storage_fault(exc)
+            if renewed is None and all(is_corrupt(copy) for copy in self._catalog.candidates(key)):
+                return self._refuse(event, key, now_ms)
+            if renewed is not None and renewed != choice:  # another copy took over, or it was replaced meanwhile
+                return await self._serve(request, programme, key, renewed, text)
+            reply = self._storage_fault(exc)  # healed meanwhile, or what takes over could not be recorded: ask again
         except StorageError as exc:
             reply = self._storage_fault(exc)
         facts = {"pipeline": candidate.pipeline_id, "rule": choice.rule.value}
         return replace(reply, facts=facts)
 
     async def _answer_manifest(self, request: DeliverRequest, event: Event, name: str) -> Reply:
-        manifest = self._fresh_manifest(event, name)
-        if manifest is None:
-            detail = f"No pipeline has published {name!r} yet."
-            return problem(Problem.NOT_PUBLISHED_YET, detail, cache_policy.absent(), event=event.id)
-        headers = {
-            "Content-Type": media_type(name),
-            "ETag": etag(manifest.digest),
-            "Last-Modified": http_date(manifest.published_ms // 1000),
-            "Accept-Ranges": "bytes",
-            "Live-Origin-Pipeline": manifest.pipeline_id,
-            "CMSD-Static": f'ot=m,st=l,at={manifest.published_ms},n="live-origin"',
-            **life_time(cache_policy.manifest(event)),
-        }
-        selected = conditional.Representation(headers["ETag"], manifest.published_ms // 1000, manifest.size_bytes)
-        address = manifest_key(event.id, name, manifest.pipeline_id, manifest.digest)
-        try:
-            return await self._render(request, selected, headers, address)
-        except BodyMissing as exc:
-            if self._fresh_manifest(event, name) != manifest:
-                return await self._answer_manifest(request, event, name)  # it was renewed meanwhile
-            return self._storage_fault(exc)
-        except StorageError as exc:
-            return self._storage_fault(exc)
+        manifests = self._fresh_manifests(event, name)
+        reply = problem(
+            Problem.NOT_PUBLISHED_YET,
+            f"No pipeline has published {name!r} yet.",
+            cache_policy.absent(),
+            event=event.id,
+        )
+        for manifest in manifests:
+            headers = {
+                "Content-Type": media_type(name),
+                "ETag": etag(manifest.digest),
+                "Last-Modified": http_date(manifest.published_ms // 1000),
+                "Accept-Ranges": "bytes",
+                "Live-Origin-Pipeline": manifest.pipeline_id,
+                "CMSD-Static": f'ot=m,st=l,at={manifest.published_ms},n="live-origin"',
+                **life_time(cache_policy.manifest(event)),
+            }
+            selected = conditional.Representation(headers["ETag"], manifest.published_ms // 1000, manifest.size_bytes)
+            address = manifest_key(event.id, name, manifest.pipeline_id, manifest.digest)
+            try:
+                return await self._render(request, selected, headers, address)
+            except (BodyMissing, BodyDamaged) as exc:
+                if self._fresh_manifests(event, name) != manifests:
+                    return await self._answer_manifest(request, event, name)  # it was renewed meanwhile
+                reply = self._storage_fault(exc)  # then the next pipeline's
+            except StorageError as exc:
+                return self._storage_fault(exc)
+        return reply
 
-    def _fresh_manifest(self, event: Event, name: str) -> Manifest | None:
-        """Return the copy of the first unmasked pipeline that keeps up with the newest one.
+    def _fresh_manifests(self, event: Event, name: str) -> list[Manifest]:
+        """Return the copies of the unmasked pipelines that keep up with the newest one, in selection order.
 
         Compared with each other and not with the clock: ffmpeg writes a master playlist once, and that stays
         right for as long as no pipeline writes it again.
@@ -224,11 +235,9 @@ class Deliverer:
             )
         }
         in_order = [copies[pipeline.id] for pipeline in event.pipelines if pipeline.id in copies]
-        if not in_order:
-            return None
-        oldest_ms = max(copy.published_ms for copy in in_order)
-        oldest_ms -= MANIFEST_LAG_SEGMENTS * event.timeline.duration_ms
-        return next((copy for copy in in_order if copy.published_ms >= oldest_ms), None)
+        newest_ms = max((copy.published_ms for copy in in_order), default=0)
+        oldest_ms = newest_ms - MANIFEST_LAG_SEGMENTS * event.timeline.duration_ms
+        return [copy for copy in in_order if copy.published_ms >= oldest_ms]
 
     async def _render(
         self,

@@ -22,6 +22,7 @@ def explain(event: Event, key: SegmentKey, catalog: Catalog, now_ms: int) -> dic
         neighbours=lambda number: catalog.candidates(key._replace(number=number)),
         masks=catalog.masks(event.id),
         current=catalog.choice(key),
+        has_lost_choice=catalog.has_lost_choice(key),
     )
     document: dict[str, Any] = {"event": event.id, "rendition": key.rendition_id, "number": key.number}
     if key.number is not None:

@@ -13,10 +13,14 @@ class State(StrEnum):
 
 
 class Health:
-    """What `/healthz` and `/readyz` tell."""
+    """What `/healthz` and `/readyz` tell.
+
+    `progress` is how much of the recovery is done, from 0 to 1.
+    """
 
     def __init__(self) -> None:
         self.state = State.STARTING
+        self.progress = 0.0
 
     @property
     def is_ready(self) -> bool:

@@ -19,8 +19,8 @@ from selection.judge import merged
 from selection.model import Candidate, Choice, Defect, Event, SegmentKey
 from selection.rank import flaws
 from selection.window import OUTSIDE, WindowClass, classify, opens_ms
-from storage.base import BodyKey, Stores, body_key, manifest_key
-from storage.errors import StorageError
+from storage.base import BodyKey, Incoming, Stores, body_key, manifest_key
+from storage.errors import BodyDamaged, BodyMissing, StorageError
 from storage.records import Manifest, ManifestPublished, Published
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ class Upload:
 
     Args:
         received_ms: Arrival of the last byte.
+        incoming: Where a large body lies already. The caller discards it in the end.
     """
 
     key: SegmentKey
@@ -40,6 +41,7 @@ class Upload:
     received_ms: int
     defects: tuple[Defect, ...] = ()
     score: int | None = None
+    incoming: Incoming | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class Intake:
         if settled is not None and not isinstance(settled, Unchanged):
             return settled
         # Written again even if it is unchanged: the file may have been lost since, and this heals it.
-        await self._bodies.write(body_key(upload.key, upload.pipeline_id, digest), upload.body)
+        await self._write(body_key(upload.key, upload.pipeline_id, digest), upload)
         settled = self._settle(upload, found)
         if settled is not None:
             await self._discard_unused(upload.key, upload.pipeline_id, digest)
@@ -156,6 +158,16 @@ class Intake:
         if former is not None:
             await self._discard_unused(upload.key, upload.pipeline_id, former.digest)
         return Stored(candidate, replaced=former is not None)
+
+    def incoming(self) -> Incoming:
+        """Return where the body of an upload may be written while it arrives."""
+        return self._bodies.incoming()
+
+    async def _write(self, address: BodyKey, upload: Upload) -> None:
+        if upload.incoming is None:
+            await self._bodies.write(address, upload.body)
+        else:
+            await self._bodies.adopt(upload.incoming, address, upload.body)
 
     async def publish_manifest(self, event_id: str, pipeline_id: str, name: str, body: bytes) -> bool:
         """Renew one pipeline's manifest. Returns whether it had one by this name before.
@@ -185,6 +197,19 @@ class Intake:
         if former is not None and is_new:
             await self._discard(manifest_key(event_id, name, pipeline_id, former.digest))
         return former is not None
+
+    async def check_lost(self, key: SegmentKey, candidate: Candidate) -> None:
+        """Look once more for a body that a reader missed, and have it recorded as lost if it is not there, or damaged.
+
+        In turn with uploads of the same copy: one that was just acknowledged has healed it.
+        """
+        async with self._turn(key, candidate.pipeline_id):
+            try:
+                await self._bodies.read(body_key(key, candidate.pipeline_id, candidate.digest))
+            except (BodyMissing, BodyDamaged):
+                self._decider.lose(key, candidate)
+            except StorageError as exc:
+                self._on_fault(exc)
 
     def _settle(self, upload: Upload, found: Inspected) -> Unchanged | Refusal | None:
         """Return how an upload ends without a new record, or None if it is to be recorded."""

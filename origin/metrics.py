@@ -15,7 +15,7 @@ from selection.model import Event, Loss, Rule
 from selection.rank import SEVERITY
 from selection.window import due_ms, newest_due_number
 from storage.errors import StorageError
-from storage.records import Chosen, Entry, Published
+from storage.records import Chosen, Entry, Lost, Published
 
 # Edges around what matters: a frame, a prefer-wait, a grace, a segment, the hold limit.
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -28,13 +28,20 @@ class Metrics:
     Args:
         events: For the label sets, which exist from the start so that rates begin at zero.
         now_ms: Wall clock, for what is computed when Prometheus asks.
+        newest_number: Returns the highest number that a pipeline of an event has published, or None.
     """
 
-    def __init__(self, registry: CollectorRegistry, events: Iterable[Event], now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        events: Iterable[Event],
+        now_ms: Callable[[], int],
+        newest_number: Callable[[str, str], int | None],
+    ) -> None:
         self.registry = registry
         self._events = {event.id: event for event in events}
         self._now_ms = now_ms
-        self._newest_numbers: dict[tuple[str, str], int] = {}
+        self._newest_number = newest_number
         r = registry
         self.publish_requests = Counter(
             "origin_publish_requests", "Requests of packagers, by what came of them.", ["outcome"], registry=r
@@ -106,6 +113,26 @@ class Metrics:
             ["result"],
             registry=r,
         )
+        self.bodies_lost = Counter(
+            "origin_bodies_lost", "Copies whose body was missing or damaged.", ["event"], registry=r
+        )
+        self.collected_buckets = Counter(
+            "origin_collected_buckets", "Time buckets deleted because they had aged out.", ["event"], registry=r
+        )
+        self.collected_bytes = Counter("origin_collected_bytes", "Bytes of bodies deleted.", ["event"], registry=r)
+        self.ssd_used = Gauge("origin_ssd_used_bytes", "Bodies on the SSD tier that records speak of.", registry=r)
+        self.disk_level = Gauge(
+            "origin_disk_level", "1 for the level in force: how full the disk is.", ["level"], registry=r
+        )
+        self.clock_trusted = Gauge(
+            "origin_clock_trusted", "1 while the wall clock is trusted with deleting.", registry=r
+        )
+        self.ram_evictions = Gauge(
+            "origin_ram_evictions", "Bodies that have left the RAM tier to make room since the start.", registry=r
+        )
+        self.ram_refusals = Gauge(
+            "origin_ram_refusals", "Bodies that were too old for the RAM tier since the start.", registry=r
+        )
         self.ram_used = Gauge("origin_ram_used_bytes", "Bodies in the RAM tier.", registry=r)
         self.storage_errors = Counter("origin_storage_errors", "Faults of the storage.", ["operation"], registry=r)
         self.limit = Gauge("origin_limit", "Configured bounds, to set beside what is used.", ["name"], registry=r)
@@ -116,13 +143,6 @@ class Metrics:
         """Publish the configured bounds."""
         for name, value in limits.items():
             self.limit.labels(name).set(value)
-
-    def follow_newest(self, entry: Entry) -> None:
-        """Follow the journal from its beginning: a pipeline that died before a restart is behind after it."""
-        if isinstance(entry.record, Published) and entry.record.key.number is not None:
-            pipeline = (entry.record.key.event_id, entry.record.candidate.pipeline_id)
-            number = entry.record.key.number
-            self._newest_numbers[pipeline] = max(self._newest_numbers.get(pipeline, number), number)
 
     def observe_entry(self, entry: Entry) -> None:
         """Follow the journal: count copies and choices. Only what happens now, never a replay."""
@@ -140,10 +160,11 @@ class Metrics:
             if number is not None:
                 late_ms = candidate.received_ms - due_ms(event, number)
                 self.publish_lateness.labels(event_id, candidate.pipeline_id).observe(late_ms / 1000)
+        elif isinstance(record, Lost) and record.key.event_id in self._events:
+            self.bodies_lost.labels(record.key.event_id).inc()
         elif isinstance(record, Chosen) and not record.key.is_init:
-            choice = record.choice
-            self.selection.labels(record.key.event_id, choice.candidate.pipeline_id, choice.rule.value).inc()
-            for pipeline_id, loss in choice.losses:
+            self.selection.labels(record.key.event_id, record.pipeline_id, record.rule.value).inc()
+            for pipeline_id, loss in record.losses:
                 self.selection_loss.labels(record.key.event_id, pipeline_id, loss.value).inc()
 
     def observe_comparison(self, pair: tuple[str, str, str, str], comparison: Comparison) -> None:
@@ -151,6 +172,11 @@ class Metrics:
         self.pipeline_drift.labels(*pair).set(float(comparison.drift_ms) / 1000)
         for difference in Difference:
             self.pipeline_difference.labels(*pair, difference.value).set(difference in comparison.differences)
+
+    def observe_collected(self, event_id: str, size_bytes: int) -> None:
+        """Count a bucket that was deleted."""
+        self.collected_buckets.labels(event_id).inc()
+        self.collected_bytes.labels(event_id).inc(size_bytes)
 
     def observe_hold(self, held_ms: int, woken: bool) -> None:
         """Record one wait of a held request."""
@@ -166,6 +192,8 @@ class Metrics:
         for woken in ("yes", "no"):
             self.hold_duration.labels(woken)
         for event in self._events.values():
+            for counter in (self.bodies_lost, self.collected_buckets, self.collected_bytes):
+                counter.labels(event.id)
             for pipeline in event.pipelines:
                 self.publish_bytes.labels(event.id, pipeline.id)
                 self.publish_lateness.labels(event.id, pipeline.id)
@@ -180,7 +208,7 @@ class Metrics:
 
     def _lag_s(self, event: Event, pipeline_id: str) -> float:
         """Return how far a pipeline is behind the live edge by template; NaN before its first segment."""
-        newest = self._newest_numbers.get((event.id, pipeline_id))
+        newest = self._newest_number(event.id, pipeline_id)
         if newest is None:
             return float("nan")
         missing_count = max(newest_due_number(event, self._now_ms()) - newest, 0)

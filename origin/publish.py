@@ -7,6 +7,7 @@ bytes is told in `intake`, how its outcomes read in `upload_answers`.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,13 +24,14 @@ from origin.receive import (
     BodyTruncated,
     abandon_body,
     decode_gzip,
-    read_body,
+    receive_body,
     send_continue,
 )
 from origin.reply import Problem, Reply, json_reply, problem
+from origin.spool import Spool
 from origin.target import Programmes, PublishTarget, split_path
 from origin.upload_headers import BadHeader, Declared, is_media_type, parse_declared
-from selection.model import SegmentKey
+from selection.model import Event, SegmentKey
 from selection.names import ManifestName
 from storage.base import Catalog
 from storage.errors import StorageError, StorageFull
@@ -47,12 +49,14 @@ class PublishLimits:
     Args:
         body_idle_ms: How long a body may pause.
         uploads_count: Uploads in progress at once.
+        has_space: Tells whether a copy of this number finds space; None for an init segment or a manifest.
     """
 
     segment_bytes: int
     manifest_bytes: int
     body_idle_ms: int
     uploads_count: int
+    has_space: Callable[[Event, int | None], bool]
 
 
 class Publisher:
@@ -173,15 +177,37 @@ class Publisher:
             refusal = self._intake.refuse_by_clock(target.name)
             if refusal is not None:
                 return upload_answers.refused(target, target.name, refusal, self._clock.now_ms())
+        number = target.name.number if isinstance(target.name, SegmentKey) else None
+        if not self._limits.has_space(target.event, number):
+            detail = "The disk of this origin is nearly full: it takes no old segments now, and soon none at all."
+            return problem(Problem.DISK_FULL, detail)
         return declared
 
     async def _take(self, request: web.BaseRequest, target: PublishTarget, declared: Declared) -> Reply:
+        # Manifests are small, and what is coded is not what is to be stored.
+        is_streamed = isinstance(target.name, SegmentKey) and _content_coding(request) == "identity"
+        spool = Spool(self._intake.incoming if is_streamed else None)
+        try:
+            return await self._receive(request, target, declared, spool)
+        except StorageError as exc:
+            self._metrics.observe_fault(exc)
+            log.error("upload not stored", extra=fields(event=target.event.id, name=target.text, error=str(exc)))
+            if isinstance(exc, StorageFull):
+                return problem(Problem.DISK_FULL, "The disk of this origin is full; nothing was kept.")
+            detail = "The disk of this origin failed; it cannot promise to keep this. Send it again."
+            return problem(Problem.STORAGE, detail)
+        finally:
+            await spool.discard()
+
+    async def _receive(
+        self, request: web.BaseRequest, target: PublishTarget, declared: Declared, spool: Spool
+    ) -> Reply:
         try:
             if _expects_continue(request):
                 await send_continue(request)
-            sent = await read_body(request, self._limit_bytes(target), self._limits.body_idle_ms)
+            await receive_body(request, self._limit_bytes(target), self._limits.body_idle_ms, spool.take)
             received_ms = self._clock.now_ms()
-            body = sent
+            body = sent = await spool.whole()
             if sent and _content_coding(request) == "gzip":
                 body = await asyncio.to_thread(decode_gzip, sent, self._limit_bytes(target))
         except BodyTooLarge:
@@ -198,21 +224,19 @@ class Publisher:
         if declared.digests and not await asyncio.to_thread(declared.digests_match, sent):
             detail = "The body is not the one Content-Digest speaks of; nothing was kept."
             return problem(Problem.DIGEST_MISMATCH, detail)
-        return await self._store(target, body, received_ms, declared)
-
-    async def _store(self, target: PublishTarget, body: bytes, received_ms: int, declared: Declared) -> Reply:
-        try:
-            if isinstance(target.name, ManifestName):
-                return await self._take_manifest(target, target.name, body)
-            assert target.name is not None, "_check_head refused names that mean nothing"
-            return await self._take_segment(target, target.name, body, received_ms, declared)
-        except StorageError as exc:
-            self._metrics.observe_fault(exc)
-            log.error("upload not stored", extra=fields(event=target.event.id, name=target.text, error=str(exc)))
-            if isinstance(exc, StorageFull):
-                return problem(Problem.DISK_FULL, "The disk of this origin is full; nothing was kept.")
-            detail = "The disk of this origin failed; it cannot promise to keep this. Send it again."
-            return problem(Problem.STORAGE, detail)
+        if isinstance(target.name, ManifestName):
+            return await self._take_manifest(target, target.name, body)
+        assert target.name is not None, "_check_head refused names that mean nothing"
+        upload = Upload(
+            target.name,
+            target.pipeline.id,
+            body,
+            received_ms,
+            declared.defects,
+            declared.score,
+            spool.incoming,
+        )
+        return await self._take_segment(target, upload)
 
     async def _take_manifest(self, target: PublishTarget, name: ManifestName, body: bytes) -> Reply:
         renewed = await self._intake.publish_manifest(target.event.id, target.pipeline.id, name.name, body)
@@ -220,16 +244,13 @@ class Publisher:
         document = {"outcome": outcome, "event": target.event.id, "pipeline": target.pipeline.id, "bytes": len(body)}
         return json_reply(200 if renewed else 201, f"manifest-{outcome}", document)
 
-    async def _take_segment(
-        self, target: PublishTarget, key: SegmentKey, body: bytes, received_ms: int, declared: Declared
-    ) -> Reply:
-        upload = Upload(key, target.pipeline.id, body, received_ms, declared.defects, declared.score)
+    async def _take_segment(self, target: PublishTarget, upload: Upload) -> Reply:
         outcome = await self._intake.publish(upload)
         if isinstance(outcome, Stored | Unchanged):
-            reply = upload_answers.taken(target, upload, outcome, self._catalog.choice(key))
+            reply = upload_answers.taken(target, upload, outcome, self._catalog.choice(upload.key))
             defects = [defect.name for defect in outcome.candidate.defects]
             return replace(reply, facts={"defects": defects}) if defects else reply
-        return upload_answers.refused(target, key, outcome, self._clock.now_ms())
+        return upload_answers.refused(target, upload.key, outcome, self._clock.now_ms())
 
     def _limit_bytes(self, target: PublishTarget) -> int:
         is_manifest = isinstance(target.name, ManifestName)

@@ -17,6 +17,7 @@ one in progress (`MAX_MSG_QUEUE_SIZE`), many segments' worth.
 
 import asyncio
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -30,6 +31,9 @@ from origin.server import Handler, OriginProtocol, OriginServer
 # How long a connection stays after an answer that makes its body needless, in seconds: long enough for a client
 # that sent the body all the same to read the answer, before closing on unread bytes resets the connection.
 ABANDONED_LINGER_S: Final = 1.0
+# The largest piece of a body that is handed over at once. Below what connections buffer (`UPLOAD_BUFFER_BYTES`), as
+# aiohttp buffers at least twice as much as it is asked for.
+PIECE_BYTES: Final = 256 * 1024
 
 
 class BodyTooLarge(Exception):
@@ -135,34 +139,42 @@ def abandon_body(request: web.BaseRequest) -> None:
 
 
 async def read_body(request: web.BaseRequest, limit_bytes: int, idle_ms: int) -> bytes:
-    """Return the whole body of an upload.
+    """Return the whole body of an upload; as `receive_body`."""
+    pieces: list[bytes] = []
+    await receive_body(request, limit_bytes, idle_ms, pieces.append)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def receive_body(request: web.BaseRequest, limit_bytes: int, idle_ms: int, take: Callable[[bytes], None]) -> None:
+    """Hand over the body of an upload as it arrives; on return it was whole.
 
     Args:
         idle_ms: How long no byte may come. ffmpeg's DASH muxer sends the head a whole segment before the body.
+        take: Given every piece. It must not wait: bytes not read when a connection is reset are lost.
     Raises:
         BodyTooLarge, BodyStalled, BodyTruncated: What it says; nothing of the body is to be kept.
+        StorageError: What `take` raises; the rest of the body is not read here.
     """
     content = request.content
     if (request.content_length or 0) > limit_bytes:
         raise BodyTooLarge
-    chunks: list[bytes] = []
     size_bytes = 0
-    try:
-        while True:
+    while True:
+        try:
             async with asyncio.timeout(idle_ms / 1000):
-                chunk = await content.readany()
-            if not chunk:
-                break
-            chunks.append(chunk)
-            size_bytes += len(chunk)
-            if size_bytes > limit_bytes:
-                raise BodyTooLarge
-    except TimeoutError as exc:
-        raise BodyStalled from exc
-    except (OSError, RuntimeError, HttpProcessingError, web.RequestPayloadError) as exc:
-        # RuntimeError is what aiohttp raises for a connection that ended before the handler began to read.
-        raise BodyTruncated from exc
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                # Not `readany`: that puts everything the connection has buffered together, in a second copy.
+                piece = await content.read(PIECE_BYTES)
+        except TimeoutError as exc:
+            raise BodyStalled from exc
+        except (OSError, RuntimeError, HttpProcessingError, web.RequestPayloadError) as exc:
+            # RuntimeError is what aiohttp raises for a connection that ended before the handler began to read.
+            raise BodyTruncated from exc
+        if not piece:
+            return
+        size_bytes += len(piece)
+        if size_bytes > limit_bytes:
+            raise BodyTooLarge
+        take(piece)
 
 
 def decode_gzip(body: bytes, limit_bytes: int) -> bytes:

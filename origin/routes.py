@@ -3,7 +3,8 @@
     publish   PUT, POST, DELETE  /{event}/{pipeline}/{name}    publish.Publisher
     deliver   GET, HEAD          /{event}/{name}               deliver.Deliverer   ({event}@{version} too)
     admin     GET                /metrics /healthz /readyz     admin.Admin
-                                 /api/v1/events/{event}/segments/{rendition}/{number}
+                                 /api/v1/events/{event}/segments/{rendition}/{number}   /api/v1/gc
+              POST               /api/v1/gc/confirm-clock
 
 All three listeners use aiohttp's low-level server: names are matched by the templates of the events, so a
 router would only match them twice.

@@ -17,9 +17,11 @@ class Waiters:
     Args:
         limit_count: How many may wait in total.
         observe: Told the number of waiting requests whenever it changes.
+        hold_ms_max: How long one request may be held, all its waits together; kept here for who asks it to wait.
     """
 
-    def __init__(self, limit_count: int, observe: Callable[[int], None]) -> None:
+    def __init__(self, limit_count: int, observe: Callable[[int], None], hold_ms_max: int) -> None:
+        self.hold_ms_max = hold_ms_max
         self._limit_count = limit_count
         self._observe = observe
         self._waiting: dict[SegmentKey, dict[asyncio.Future[None], None]] = {}

@@ -14,7 +14,7 @@ The rules, in the order they are tried at each moment:
 
 A pipeline may still send a copy unless it has sent one, is masked, or is down: it missed the last two due
 segments of that rendition. A choice with defects is upgraded when a copy with fewer arrives (`upgrade`); a mask on
-the chosen copy decides anew among those that are there (`mask`).
+the chosen copy decides anew among those that are there (`mask`), and so does the loss of its body (`lost`).
 
 An init segment stays as long as one pipeline makes segments for it, for players have it. When none does any more,
 be it that all have changed theirs or that those which have not are down, the best of the others takes its place
@@ -46,6 +46,7 @@ class Situation:
         neighbours: The copies of the same rendition's other segments, to tell which pipelines are down.
         masks: The event's masks.
         current: The choice in force, or None.
+        has_lost_choice: Whether there was one whose body is lost, so that it is not in force any more.
     """
 
     event: Event
@@ -54,6 +55,7 @@ class Situation:
     neighbours: Neighbours
     masks: Sequence[Mask] = ()
     current: Choice | None = None
+    has_lost_choice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,9 @@ def decide(situation: Situation, now_ms: int) -> Decision:
     usable = sorted(_usable(situation), key=lambda candidate: candidate.moment)
     if not usable:
         return Wait(None)
+    if situation.has_lost_choice:  # requests fail meanwhile: the best there is, and a better one is an upgrade
+        best = min(usable, key=lambda candidate: rank_key(situation.event, candidate))
+        return _choose(situation, best, Rule.LOST, _now(situation, now_ms))
     for moment in _triggers(situation, usable):
         if moment.ms > now_ms:
             return Wait(moment.ms)

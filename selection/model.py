@@ -325,6 +325,7 @@ class Rule(StrEnum):
     RENEWED = "renewed"  # the chosen pipeline replaced its own init segment, which is not looked into
     NEW_GENERATION = "new-generation"  # no pipeline makes segments for the former init segment any more
     MASK = "mask"  # the former choice was masked: decided anew
+    LOST = "lost"  # the body of the former choice is missing or damaged: decided anew
 
 
 class Loss(StrEnum):

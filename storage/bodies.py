@@ -1,138 +1,208 @@
 """The SSD tier: one file a body, written under a temporary name and renamed.
 
-A file with its final name is whole: a kill between write and rename leaves only a temporary file, which
-the next start removes. All file work runs in threads of its own, so that a slow disk never stops the event
-loop, nor whatever else uses the default threads.
+A file with its final name is whole: a kill between write and rename leaves only a temporary file, in a folder of
+its own that the next start empties. All file work runs in threads of its own, so that a slow disk never stops
+the event loop, nor whatever else uses the default threads; large bodies have theirs, so that they never stop
+small ones.
 """
 
 import asyncio
-import errno
 import itertools
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
-import aiofiles
-
-from storage.base import BodyKey
-from storage.errors import BodyMissing, StorageError, StorageFull
+from storage import buckets
+from storage.base import BodyKey, Incoming, Removed, bucket_folders
+from storage.errors import BodyMissing, StorageError, translate
+from storage.flush import GroupCommit, Written, give_name, remove_quietly
 from storage.folders import sync_folder
+from storage.incoming import FileIncoming
 
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _TEMPORARY: Final = ".tmp"
 # One disk serves few calls at a time; more threads only lengthen its queue.
 _THREADS: Final = 8
+_THREADS_OF_LARGE: Final = 4
 # What one thread writes at a time: about a millisecond of an SSD.
 _PIECE_BYTES: Final = 1024 * 1024
 
 Result = TypeVar("Result")
 
 
-class _HasDescriptor(Protocol):
-    def fileno(self) -> int: ...
-
-
 class FileBodies:
     """Implements `storage.base.Bodies` in a folder.
 
     Args:
-        path: The folder; made if it is not there.
+        path: The folder; made by `open` if it is not there.
         fsync: Whether a body is flushed to the device before `write` returns.
     """
 
     def __init__(self, path: Path, *, fsync: bool) -> None:
         self._path = path
-        self._fsync = fsync
+        self._incoming_path = path / buckets.INCOMING_FOLDER
         self._serial = itertools.count()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="bodies")
+        self._threads_of_large = ThreadPoolExecutor(_THREADS_OF_LARGE, thread_name_prefix="bodies-large")
+        self._commits = GroupCommit(path) if fsync else None
 
-    def open(self) -> int:
+    @property
+    def commits_count(self) -> int:
+        """How many group commits there were so far; none if nothing is flushed."""
+        return 0 if self._commits is None else self._commits.batches_count
+
+    def open(self, expected_bytes: int = 0) -> int:
         """Make the folder and remove what a crash left half-written; blocks. Returns how many such files there were.
 
+        The folder of what comes in is the mark of a folder in use. It is made here and never again: where it is gone,
+        the disk is, and nothing may be stored, or be called missing, until it is back.
+
+        Args:
+            expected_bytes: What records say is here.
         Raises:
-            StorageError: The folder cannot be made or read.
+            StorageError: The folder cannot be made or read; or it is new, and records speak of bodies in it, which must
+                not make everything count as lost.
         """
         try:
             self._path.mkdir(parents=True, exist_ok=True)
-            if self._fsync:
+            if not self._incoming_path.exists():
+                if expected_bytes:
+                    detail = (
+                        f"the folder of bodies is empty, and the journal speaks of {expected_bytes} bytes in it:"
+                        " mount its disk, or move the journal away to begin anew"
+                    )
+                    raise StorageError("bodies-open", detail)
+                self._incoming_path.mkdir()
+            if self._commits is not None:
                 sync_folder(self._path.parent)
-            leftovers = list(self._path.rglob("*" + _TEMPORARY))
+                sync_folder(self._path)
+            leftovers = os.listdir(self._incoming_path)
             for leftover in leftovers:
-                leftover.unlink()
+                os.unlink(self._incoming_path / leftover)
         except OSError as exc:
-            raise _translate("bodies-open", exc) from exc
+            raise translate("bodies-open", exc) from exc
         return len(leftovers)
 
     def close(self) -> None:
         """Wait for the file work in progress."""
+        self._threads_of_large.shutdown(wait=True)
         self._threads.shutdown(wait=True)
+        if self._commits is not None:
+            self._commits.close()
 
     async def write(self, key: BodyKey, body: bytes) -> None:
         """Store `body` whole or not at all. A cancelled caller may leave it stored."""
-        final = self._path / key
-        temporary = final.with_name(f"{final.name}.{next(self._serial)}{_TEMPORARY}")
+        if len(body) <= _PIECE_BYTES:
+            await self._store(lambda: self._write_whole(key, body))
+            return
+        incoming = self.incoming()
         try:
-            if len(body) <= _PIECE_BYTES:
-                await self._run("body-write", lambda: self._write_whole(temporary, final, body))
-            else:
-                await self._write_in_pieces(temporary, final, body)
-        except StorageError:
-            with suppress(StorageError):  # a folder that cannot be written may not let go of a file either
-                await self._run("body-delete", lambda: temporary.unlink(missing_ok=True))
-            raise
+            for start in range(0, len(body), _PIECE_BYTES):
+                await incoming.write(body[start : start + _PIECE_BYTES])
+            await incoming.finish()
+            await self.adopt(incoming, key, body)
+        finally:
+            await incoming.discard()
+
+    def incoming(self) -> FileIncoming:
+        """Return a body to be written piece by piece. Between two pieces its threads serve others."""
+        return FileIncoming(self._temporary(), fsync=self._commits is not None, threads=self._threads_of_large)
+
+    async def adopt(self, incoming: Incoming, key: BodyKey, body: bytes) -> None:
+        """Give what came in its final name. A cancelled caller may leave it stored."""
+        assert isinstance(incoming, FileIncoming), "a store adopts its own"
+        temporary = incoming.release()
+        await self._store(lambda: self._settle(Written(temporary, self._path / key)))
 
     async def read(self, key: BodyKey) -> bytes:
-        """Return the whole body; one thread hop."""
-        return await self._run("body-read", (self._path / key).read_bytes)
+        """Return the whole body, unchecked; one thread hop."""
+        try:
+            return await _run(self._threads, (self._path / key).read_bytes)
+        except FileNotFoundError as exc:
+            if not self._incoming_path.is_dir():
+                raise StorageError("body-read", "the folder of bodies is gone: mount its disk again") from exc
+            raise BodyMissing("body-read", exc.strerror or str(exc)) from exc
+        except OSError as exc:
+            raise translate("body-read", exc) from exc
 
     async def delete(self, key: BodyKey) -> None:
         """Remove one body; one that is not there is no error."""
-        await self._run("body-delete", lambda: (self._path / key).unlink(missing_ok=True))
+        try:
+            await _run(self._threads, lambda: (self._path / key).unlink(missing_ok=True))
+        except OSError as exc:
+            raise translate("body-delete", exc) from exc
 
-    def _write_whole(self, temporary: Path, final: Path, body: bytes) -> None:
+    async def set_aside(self, key: BodyKey) -> bool:
+        """Move a damaged body to the folder of such bodies, of which the newest are kept."""
+        return await _run(self._threads, lambda: buckets.set_aside(self._path, key))
+
+    async def remove_bucket(self, event_id: str, bucket: int | None, files_count_max: int) -> Removed:
+        """Remove up to so many files, and the folders when these are empty."""
+        folders = [self._path / folder for folder in bucket_folders(event_id, bucket)]
+        if self._commits is not None:
+            for folder in folders:
+                self._commits.forget(folder)
+        try:
+            return await _run(self._threads, lambda: buckets.remove_bucket(folders, files_count_max))
+        except OSError as exc:
+            raise translate("bucket-remove", exc) from exc
+
+    def list_bodies(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield `{event}/{bucket}` and the names of the files in that folder, for every folder; blocks.
+
+        Raises:
+            StorageError: A folder cannot be read.
+        """
+        try:
+            yield from buckets.list_bodies(self._path)
+        except OSError as exc:
+            raise translate("bodies-list", exc) from exc
+
+    def remove_now(self, keys: Iterable[BodyKey]) -> int:
+        """Remove bodies that no record speaks of; blocks. Returns how many went; what cannot be removed stays."""
+        return buckets.remove_files(self._path, keys)
+
+    def keep_apart_now(self, keys: Iterable[BodyKey]) -> int:
+        """Move bodies that no record speaks of to a folder of their own; blocks. Returns how many were moved."""
+        return buckets.keep_apart(self._path, keys)
+
+    def _temporary(self) -> Path:
+        return self._incoming_path / f"{next(self._serial)}{_TEMPORARY}"
+
+    def _write_whole(self, key: BodyKey, body: bytes) -> Future[None] | None:
         """One thread hop for everything: a hop costs more than writing a small body."""
-        self._make_folder(final.parent)
-        with open(temporary, "xb", buffering=0) as file:
+        temporary = self._temporary()
+        file = open(temporary, "xb", buffering=0)  # noqa: SIM115  # closed by who gives it its name
+        try:
             _write_all(file, body)
-            self._settle(file, temporary, final)
+        except OSError:
+            file.close()
+            remove_quietly(temporary)
+            raise
+        return self._settle(Written(temporary, self._path / key, file))
 
-    async def _write_in_pieces(self, temporary: Path, final: Path, body: bytes) -> None:
-        """Between two pieces the threads serve others: a 64 MiB upload does not hold up small segments."""
-        await self._run("body-write", lambda: self._make_folder(final.parent))
-        view = memoryview(body)
+    def _settle(self, written: Written) -> Future[None] | None:
+        """Give a written file its name: at once, or with its batch when that is flushed."""
+        if self._commits is not None:
+            return self._commits.add(written)
         try:
-            async with aiofiles.open(temporary, "xb", buffering=0, executor=self._threads) as file:
-                while view:
-                    view = view[await file.write(view[:_PIECE_BYTES]) :]
-                await self._run("body-write", lambda: self._settle(file, temporary, final))
-        except OSError as exc:
-            raise _translate("body-write", exc) from exc
+            if written.file is not None:
+                written.file.close()
+            give_name(written.temporary, written.final)
+        except OSError:
+            remove_quietly(written.temporary)
+            raise
+        return None
 
-    def _make_folder(self, folder: Path) -> None:
-        if folder.is_dir():
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        if self._fsync:
-            sync_folder(folder.parent)
-            sync_folder(folder.parent.parent)
-
-    def _settle(self, file: _HasDescriptor, temporary: Path, final: Path) -> None:
-        """Give a written file its final name."""
-        if self._fsync:
-            os.fsync(file.fileno())
-        os.rename(temporary, final)
-        if self._fsync:
-            sync_folder(final.parent)
-
-    async def _run(self, operation: str, work: Callable[[], Result]) -> Result:
+    async def _store(self, work: Callable[[], Future[None] | None]) -> None:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            commit = await _run(self._threads, work)
+            if commit is not None:
+                await asyncio.wrap_future(commit)
         except OSError as exc:
-            raise _translate(operation, exc) from exc
+            raise translate("body-write", exc) from exc
 
 
 def _write_all(file: FileIO, body: bytes) -> None:
@@ -142,8 +212,5 @@ def _write_all(file: FileIO, body: bytes) -> None:
         view = view[file.write(view) or 0 :]
 
 
-def _translate(operation: str, exc: OSError) -> StorageError:
-    detail = exc.strerror or str(exc)
-    if isinstance(exc, FileNotFoundError):
-        return BodyMissing(operation, detail)
-    return (StorageFull if exc.errno in _FULL else StorageError)(operation, detail)
+async def _run(threads: Executor, work: Callable[[], Result]) -> Result:
+    return await asyncio.get_running_loop().run_in_executor(threads, work)

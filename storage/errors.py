@@ -1,5 +1,10 @@
 """What can go wrong below the HTTP edge: one small tree, raised instead of the operating system's errors."""
 
+import errno
+from typing import Final
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
 
 class StorageError(Exception):
     """A fault of this node's storage. `operation` names what was tried, for logs and metrics."""
@@ -15,3 +20,13 @@ class StorageFull(StorageError):
 
 class BodyMissing(StorageError):
     """The body a record speaks of is not there."""
+
+
+class BodyDamaged(StorageError):
+    """The body a record speaks of was not what had been stored, and was set aside."""
+
+
+def translate(operation: str, exc: OSError) -> StorageError:
+    """Return what to raise for an error of the operating system. Its text has no path of our disk in it."""
+    detail = exc.strerror or str(exc)
+    return (StorageFull if exc.errno in _FULL else StorageError)(operation, detail)

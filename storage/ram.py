@@ -1,12 +1,18 @@
-"""The RAM tier: bodies by key within a budget of bytes, oldest out first.
+"""The RAM tier: bodies by key within a budget of bytes, those with the oldest media out first.
 
-At the live edge age is what counts: a segment is asked for by everyone once and then hardly again. So the
-first in is the first out, and how often a body is asked for keeps it no longer.
+At the live edge age is what counts: a segment is asked for by everyone once and then hardly again. So how
+often a body is asked for keeps it no longer, and neither does having been read lately: a viewer who goes back
+an hour brings old segments in, and they must not push out what everyone is about to ask for.
 """
 
-from cachetools import FIFOCache
+from collections.abc import Callable
 
-from storage.base import BodyKey
+from cachetools import Cache
+
+from storage.base import BodyKey, bucket_folders
+from storage.eviction import EvictionOrder, MediaPlace
+
+PlaceOf = Callable[[BodyKey], MediaPlace | None]
 
 
 class RamTier:
@@ -14,10 +20,16 @@ class RamTier:
 
     Args:
         capacity_bytes: Sum of body sizes that is never exceeded.
+        place_of: Where a body stands in time; None for what has no media time, as init segments and manifests,
+            which are never older than any segment.
     """
 
-    def __init__(self, capacity_bytes: int) -> None:
-        self._cache: FIFOCache[BodyKey, bytes] = FIFOCache(capacity_bytes, getsizeof=len)
+    def __init__(self, capacity_bytes: int, place_of: PlaceOf) -> None:
+        self._cache: Cache[BodyKey, bytes] = Cache(capacity_bytes, getsizeof=len)
+        self._place_of = place_of
+        self._order = EvictionOrder()
+        self._evictions_count = 0
+        self._refusals_count = 0
 
     @property
     def used_bytes(self) -> int:
@@ -28,15 +40,48 @@ class RamTier:
     def capacity_bytes(self) -> int:
         return int(self._cache.maxsize)
 
+    @property
+    def evictions_count(self) -> int:
+        """How many bodies have made room for newer ones so far."""
+        return self._evictions_count
+
+    @property
+    def refusals_count(self) -> int:
+        """How many bodies were not taken so far: older than what would have had to go, or larger than the tier."""
+        return self._refusals_count
+
     def get(self, key: BodyKey) -> bytes | None:
         """Return a body, or None."""
         return self._cache.get(key)
 
     def put(self, key: BodyKey, body: bytes) -> None:
-        """Keep a body, dropping the oldest until it fits; one larger than the whole tier is not kept."""
-        if len(body) <= self._cache.maxsize:
-            self._cache[key] = body
+        """Keep a body and drop others until it fits, or drop nothing if it would have to be among them."""
+        self.drop(key)
+        if len(body) > self.capacity_bytes:
+            self._refusals_count += 1
+            return
+        self._order.add(key, self._place_of(key))
+        needed_bytes = self.used_bytes + len(body) - self.capacity_bytes
+        victims = self._order.victims(needed_bytes, self._size_bytes, key)
+        if victims is None:
+            self._order.remove(key)
+            self._refusals_count += 1
+            return
+        for victim in victims:
+            self.drop(victim)
+        self._evictions_count += len(victims)
+        self._cache[key] = body
 
     def drop(self, key: BodyKey) -> None:
         """Forget a body; one that is not there is no error."""
-        self._cache.pop(key, None)
+        if self._cache.pop(key, None) is not None:
+            self._order.remove(key)
+
+    def drop_bucket(self, event_id: str, bucket: int | None) -> None:
+        """Forget the bodies of a bucket; None for init segments and manifests."""
+        folders = tuple(f"{folder}/" for folder in bucket_folders(event_id, bucket))
+        for key in [key for key in self._cache if key.startswith(folders)]:
+            self.drop(key)
+
+    def _size_bytes(self, key: BodyKey) -> int:
+        return len(self._cache[key])

@@ -6,8 +6,8 @@ However many readers miss the same body together, the lower tier is asked once a
 import asyncio
 from collections.abc import Callable
 
-from storage.base import Bodies, BodyKey, is_intact
-from storage.errors import StorageError
+from storage.base import Bodies, BodyKey, Incoming, Removed, is_intact
+from storage.errors import BodyDamaged, StorageError
 from storage.ram import RamTier
 
 Observer = Callable[[str], None]
@@ -25,10 +25,20 @@ class TieredBodies:
         self._lower = lower
         self._observe = observe
         self._reads: dict[BodyKey, asyncio.Task[bytes]] = {}
+        self._removing: tuple[str, int | None] | None = None
 
     async def write(self, key: BodyKey, body: bytes) -> None:
         """Store below first: what is in RAM is always on SSD, too."""
         await self._lower.write(key, body)
+        self._ram.put(key, body)
+
+    def incoming(self) -> Incoming:
+        """Return a body that comes in below."""
+        return self._lower.incoming()
+
+    async def adopt(self, incoming: Incoming, key: BodyKey, body: bytes) -> None:
+        """Store below first, as `write` does."""
+        await self._lower.adopt(incoming, key, body)
         self._ram.put(key, body)
 
     def read_now(self, key: BodyKey) -> bytes | None:
@@ -59,11 +69,25 @@ class TieredBodies:
         self._ram.drop(key)
         await self._lower.delete(key)
 
+    async def set_aside(self, key: BodyKey) -> bool:
+        """Take a damaged body away below. What is in RAM was checked."""
+        return await self._lower.set_aside(key)
+
+    async def remove_bucket(self, event_id: str, bucket: int | None, files_count_max: int) -> Removed:
+        """Remove bodies from both tiers."""
+        if self._removing != (event_id, bucket):  # looks through all of RAM, so once for a bucket
+            self._ram.drop_bucket(event_id, bucket)
+        removed = await self._lower.remove_bucket(event_id, bucket, files_count_max)
+        self._removing = None if removed.is_done else (event_id, bucket)
+        return removed
+
     async def _read_below(self, key: BodyKey) -> bytes:
         try:
             body = await self._lower.read(key)
             if not await asyncio.to_thread(is_intact, key, body):
-                raise StorageError("body-read", "the bytes are not those that were stored")
+                if await self._lower.set_aside(key):
+                    raise BodyDamaged("body-read", "the bytes are not those that were stored")
+                raise StorageError("body-read", "the bytes were not those that are stored; read it again")
             self._ram.put(key, body)
             return body
         finally:

@@ -2,7 +2,7 @@
 
 from origin.demo import media
 from origin.demo.reports import Chosen, Published, Tell
-from selection.model import Candidate, Choice, SegmentKey
+from selection.model import Candidate, SegmentKey
 from storage import records
 from storage.base import Catalog
 from storage.records import Entry
@@ -25,10 +25,10 @@ class JournalReports:
         match entry.record:
             case records.Published(key, candidate):
                 self._tell(_published(key, candidate))
-            case records.Chosen(key, choice):
+            case records.Chosen(key) as choice:
                 copies = [copy.published_ms for copy in self._catalog.candidates(key)]
                 first_ms = min(copies, default=choice.decided_ms)
-                self._tell(_chosen(key, choice, max(choice.decided_ms - first_ms, 0)))
+                self._tell(_chosen(choice, max(choice.decided_ms - first_ms, 0)))
             case _:
                 pass
 
@@ -43,11 +43,11 @@ def _published(key: SegmentKey, candidate: Candidate) -> Published:
     )
 
 
-def _chosen(key: SegmentKey, choice: Choice, decision_ms: int) -> Chosen:
+def _chosen(choice: records.Chosen, decision_ms: int) -> Chosen:
     return Chosen(
-        pipeline=choice.candidate.pipeline_id,
-        rendition=key.rendition_id,
-        number=key.number,
+        pipeline=choice.pipeline_id,
+        rendition=choice.key.rendition_id,
+        number=choice.key.number,
         rule=choice.rule.value,
         decision_ms=decision_ms,
         losses={pipeline_id: loss.value for pipeline_id, loss in choice.losses},

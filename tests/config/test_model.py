@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from config.model import Address, Settings
 from config.problems import BrokenRules, Location, key_path
 from config.section import field_at, written
+from selection.capacity import CapacityPolicy
 from selection.model import Event
 from tests.config.raw import changed, event, settings
 
@@ -35,6 +36,10 @@ def test_settings_have_the_documented_defaults() -> None:
     assert least.storage.path == Path("data")
     assert (least.storage.ram_bytes, least.storage.ssd_bytes) == (1024**3, 20 * 1024**3)
     assert least.storage.acknowledge == "disk"
+    storage = least.storage
+    assert CapacityPolicy() == CapacityPolicy(
+        storage.shrink_percent, storage.refuse_old_percent, storage.refuse_percent
+    )
     assert least.workers == 0
     assert (least.limits.segment_bytes, least.limits.manifest_bytes) == (64 * 1024**2, 1024**2)
     assert (least.limits.hold_ms, least.limits.holds) == (8_000, 20_000)
@@ -69,6 +74,9 @@ def test_settings_are_dumped_as_a_file_spells_them_and_read_back() -> None:
 BOUNDS: list[tuple[Location, Any, Any]] = [
     (("storage", "ram"), 1024**2, 16 * 1024**4),
     (("storage", "ssd"), 1024**2, 256 * 1024**4),
+    (("storage", "shrink_percent"), 10, 99),
+    (("storage", "refuse_old_percent"), 10, 99),
+    (("storage", "refuse_percent"), 10, 99),
     (("limits", "segment_bytes"), 1024, 1024**3),
     (("limits", "manifest_bytes"), 1024, 64 * 1024**2),
     (("limits", "hold"), 0, 120_000),
@@ -89,7 +97,8 @@ BOUNDS: list[tuple[Location, Any, Any]] = [
     (("events", 0, "renditions", 0, "width"), 1, 65_535),
     (("events", 0, "renditions", 0, "height"), 1, 65_535),
 ]
-NUMBERS = ("holds", "uploads", "start_number", "timescale", "bandwidth", "width", "height")
+PERCENTS = ("shrink_percent", "refuse_old_percent", "refuse_percent")
+NUMBERS = (*PERCENTS, "holds", "uploads", "start_number", "timescale", "bandwidth", "width", "height")
 
 
 def bound_error(location: Location, value: int) -> str | None:
@@ -144,6 +153,9 @@ def test_this_version_has_no_workers(workers: Any, text: str) -> None:
 KEEPS: list[dict[str, Any]] = [
     {"storage": {"ram": "64MiB"}},
     {"storage": {"ram": "20GiB"}},
+    {"storage": {"shrink_percent": 94}},
+    {"storage": {"refuse_old_percent": 97}},
+    {"storage": {"refuse_percent": 96}},
     {"listen": {"publish": "127.0.0.1:0", "deliver": "127.0.0.1:0", "admin": "127.0.0.1:0"}},
     {"limits": {"hold": "3s"}},
     {"limits": {"hold": "2s"}, "events": [event(hold_ahead="2s")]},
@@ -177,6 +189,24 @@ BREAKS: list[tuple[dict[str, Any], str, str, str]] = [
             " stay empty"
         ),
         "make storage.ram at most 1023MiB, or storage.ssd at least 1GiB",
+    ),
+    (
+        {"storage": {"shrink_percent": 95}},
+        "storage.shrink_percent",
+        (
+            "storage.shrink_percent is 95 and storage.refuse_old_percent is 95: segments would be refused before room"
+            " is made"
+        ),
+        "make storage.shrink_percent less than 95, or storage.refuse_old_percent more than 95",
+    ),
+    (
+        {"storage": {"refuse_percent": 94}},
+        "storage.refuse_old_percent",
+        (
+            "storage.refuse_old_percent is 95 and storage.refuse_percent is 94: live segments would be refused no later"
+            " than old ones"
+        ),
+        "make storage.refuse_old_percent less than 94, or storage.refuse_percent more than 95",
     ),
     (
         {"events": [event(), event()]},

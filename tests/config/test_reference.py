@@ -56,6 +56,7 @@ CELLS = [
     ("listen.publish", "`127.0.0.1:8081`", "host:port; port 0 is any free one"),
     ("storage.path", "`data`", ""),
     ("storage.ram", "`1GiB`", "`1MiB` to `16TiB`"),
+    ("storage.shrink_percent", "`90`", "`10` to `99`"),
     ("storage.acknowledge", "`disk`", "`disk`, `fsync`"),
     ("workers", "`0`", "0 in this version"),
     ("limits.hold", "`8s`", "`0s` to `2m`"),
@@ -87,7 +88,7 @@ def test_table_has_a_row_for_every_setting() -> None:
     assert head == "| setting | default | bounds | meaning |"
     assert rule == "|---|---|---|---|"
     assert [row.split("`")[1] for row in rows] == list(FIELDS)
-    assert rows[6] == (
+    assert rows[9] == (
         "| `storage.acknowledge` | `disk` | `disk`, `fsync` | What a 2xx to a PUT promises to survive: `disk` the"
         " process being killed, `fsync` a power cut. |"
     )

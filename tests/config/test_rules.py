@@ -15,6 +15,7 @@ from config.rules import (
     less_than,
     moment,
     not_before,
+    percent,
     seconds,
     size,
     unique_ids,
@@ -65,6 +66,7 @@ def test_exact_seconds_are_compared_with_whole_ms_without_rounding() -> None:
         (seconds(SUBJECT, Fraction(1, 3)), "1/3"),
         (moment(SUBJECT, 0), "1970-01-01T00:00:00Z"),
         (size(SUBJECT, 1_024), "1KiB"),
+        (percent(SUBJECT, 90), "90"),
     ],
 )
 def test_amount_is_told_in_its_own_unit(amount: Amount, text: str) -> None:

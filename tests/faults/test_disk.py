@@ -15,6 +15,7 @@ from tests.origin.site import FOR_A_SECOND, NOW_MS, NUMBER, Site, make_body, unt
 from tests.support.bodies import NO_FAULTS, Faults
 
 BODY = b"the whole segment"
+RETRY_DEADLINE_MS = 10_000
 NAMES: list[str | int] = [NUMBER, "v720/init.mp4", "live.mpd"]
 every_name = pytest.mark.parametrize("name", NAMES, ids=["segment", "init", "manifest"])
 
@@ -43,7 +44,7 @@ async def test_while_bodies_cannot_be_written_nothing_is_kept_and_then_it_goes_o
         answer = await site.put(name)
         assert (answer.status, answer.slug) == (status, slug)
     assert site.stored_files == []
-    assert (Path(site.origin.settings.storage.path) / "journal.log").read_bytes() == b""
+    assert site.journal_text == ""
     site.bodies.faults = NO_FAULTS
     assert (await site.put(name)).status == 201
     assert (await site.get(name)).body == make_body(name)
@@ -119,24 +120,56 @@ async def test_while_bodies_cannot_be_read_caches_are_told_so_for_a_second_and_t
     await assert_nothing_left(site)
 
 
-async def test_a_body_that_is_gone_from_the_disk_is_a_fault_and_not_a_hole(site: Site) -> None:
-    """A 404 or 410 would make players skip what another origin still has."""
+def remove_body(path: Path) -> None:
+    path.unlink()
+
+
+def rot_body(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"whole", b"whale"))
+
+
+LOSSES = [("gone", remove_body), ("rotten", rot_body)]
+every_loss = pytest.mark.parametrize("lose", [case[1] for case in LOSSES], ids=[case[0] for case in LOSSES])
+
+
+def files_of(site: Site, pipeline_id: str) -> list[Path]:
+    """Return the files of a pipeline's copies that are where they belong."""
+    folder = Path(site.origin.settings.storage.path) / "bodies" / "derby"
+    return [path for path in folder.rglob("*") if f"~{pipeline_id}~" in path.name]
+
+
+@every_loss
+async def test_where_the_only_copy_is_lost_the_segment_is_refused_as_if_nobody_had_published_it(
+    site: Site, lose: Callable[[Path], None]
+) -> None:
+    """By arithmetic: while it is due somebody may still send it, and then it is given up."""
     await site.put(NUMBER, body=BODY)
     forget_ram(site)
-    for path in (Path(site.origin.settings.storage.path) / "bodies").rglob("v720~*"):
-        path.unlink()
+    (path,) = files_of(site, "a")
+    lose(path)
+    for method in ("GET", "HEAD"):
+        answer = await site.get(NUMBER, method=method)
+        assert (answer.status, answer.life_time) == (404, FOR_A_SECOND)
+    site.clock.move_to(NOW_MS + RETRY_DEADLINE_MS)
     answer = await site.get(NUMBER)
-    assert (answer.status, answer.slug, answer.life_time) == (503, "storage", FOR_A_SECOND)
+    assert (answer.status, answer.slug) == (410, "never-published")
+    assert await site.metric("origin_bodies_lost_total", event="derby") == 1
+    await assert_nothing_left(site)
 
 
-async def test_bytes_that_rotted_on_the_disk_are_never_delivered(site: Site) -> None:
-    await site.put(NUMBER, body=BODY)
+@every_loss
+async def test_where_there_is_another_copy_it_takes_over_within_the_same_request(
+    site: Site, lose: Callable[[Path], None]
+) -> None:
+    for pipeline_id in ("a", "b"):
+        await site.put(NUMBER, pipeline_id, BODY)
+    assert (await site.get(NUMBER)).headers["Live-Origin-Pipeline"] == "a"
     forget_ram(site)
-    (path,) = (Path(site.origin.settings.storage.path) / "bodies").rglob("v720~*")
-    path.write_bytes(BODY.replace(b"whole", b"whale"))
-    for _ in range(2):
-        assert (await site.get(NUMBER)).status == 503
-    assert (await site.get(NUMBER, method="HEAD")).status == 200
+    (path,) = files_of(site, "a")
+    lose(path)
+    answer = await site.get(NUMBER)
+    assert (answer.status, answer.body, answer.headers["Live-Origin-Pipeline"]) == (200, BODY, "b")
+    assert files_of(site, "a") == []
 
 
 async def test_a_delete_that_fails_costs_space_and_nothing_else(site: Site) -> None:

@@ -7,14 +7,14 @@ import pytest
 
 from storage.base import Bodies
 from storage.errors import BodyMissing, StorageError, StorageFull
-from tests.storage.contract import BodiesContract, key_of, make_body
+from tests.storage.contract import BodiesContract, BucketsContract, bring_in, key_of, make_body
 from tests.support.bodies import NO_FAULTS, Faults, FaultyBodies, MemoryBodies
 
 BODY = make_body(1)
 KEY = key_of(BODY)
 
 
-class TestMemoryBodies(BodiesContract):
+class TestMemoryBodies(BodiesContract, BucketsContract):
     """A dictionary keeps the contract."""
 
     @pytest.fixture
@@ -22,7 +22,7 @@ class TestMemoryBodies(BodiesContract):
         return MemoryBodies()
 
 
-class TestFaultyBodiesWithoutFaults(BodiesContract):
+class TestFaultyBodiesWithoutFaults(BodiesContract, BucketsContract):
     """Without faults, what is below keeps the contract."""
 
     @pytest.fixture
@@ -30,7 +30,7 @@ class TestFaultyBodiesWithoutFaults(BodiesContract):
         return FaultyBodies(MemoryBodies())
 
 
-class TestFaultyBodiesThatDawdle(BodiesContract):
+class TestFaultyBodiesThatDawdle(BodiesContract, BucketsContract):
     """Latency alone breaks nothing."""
 
     @pytest.fixture
@@ -78,11 +78,28 @@ def delete(bodies: Bodies) -> asyncio.Future[object]:
     return asyncio.ensure_future(bodies.delete(KEY))
 
 
+def stream(bodies: Bodies) -> asyncio.Future[object]:
+    return asyncio.ensure_future(bring_in(bodies, BODY))
+
+
+def set_aside(bodies: Bodies) -> asyncio.Future[object]:
+    return asyncio.ensure_future(bodies.set_aside(KEY))
+
+
+def remove_bucket(bodies: Bodies) -> asyncio.Future[object]:
+    return asyncio.ensure_future(bodies.remove_bucket("derby", 0, 1))
+
+
 CERTAIN: list[tuple[str, Faults, Callable[[Bodies], asyncio.Future[object]], type[StorageError] | None]] = [
     ("write-fails", Faults(errors=1), write, StorageError),
     ("read-fails", Faults(errors=1), read, StorageError),
     ("delete-fails", Faults(errors=1), delete, StorageError),
     ("full-stops-writes", Faults(full=1), write, StorageFull),
+    ("stream-fails", Faults(errors=1), stream, StorageError),
+    ("full-stops-streams", Faults(full=1), stream, StorageFull),
+    ("set-aside-never-fails", Faults(errors=1, full=1), set_aside, None),
+    ("remove-bucket-fails", Faults(errors=1), remove_bucket, StorageError),
+    ("full-lets-remove-buckets", Faults(full=1), remove_bucket, None),
     ("full-lets-read", Faults(full=1), read, None),
     ("full-lets-delete", Faults(full=1), delete, None),
     ("short-lets-write", Faults(short=1), write, None),
@@ -107,6 +124,17 @@ async def test_a_write_that_fails_does_nothing() -> None:
         with pytest.raises(StorageError):
             await FaultyBodies(lower, faults=faults).write(KEY, BODY)
     assert lower.held == {}
+
+
+async def test_an_adoption_that_fails_leaves_nothing() -> None:
+    lower = MemoryBodies()
+    bodies = FaultyBodies(lower)
+    incoming = await bring_in(bodies, BODY)
+    bodies.faults = Faults(errors=1)
+    with pytest.raises(StorageError):
+        await bodies.adopt(incoming, KEY, BODY)
+    assert lower.held == {}
+    assert lower.incoming_bytes == {}
 
 
 async def test_a_short_read_is_half_of_the_body() -> None:

@@ -16,6 +16,7 @@ import aiohttp
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from storage.buckets import INCOMING_FOLDER
 from tests.integration.process import ServerProcess, address_of, server_process
 from tests.integration.wire import (
     PATIENCE_S,
@@ -29,7 +30,7 @@ from tests.integration.wire import (
     path_of,
     upload,
 )
-from tests.support.origins import EVENT
+from tests.support.origins import EVENT, journal_text
 from tests.support.packagers import number_now
 from tests.support.reader import Reader
 
@@ -132,7 +133,7 @@ async def test_a_stop_does_not_wait_for_ever_for_an_upload_that_stands_still(tmp
             assert STOP_TIMEOUT_S <= time.monotonic() - stopping_s < STOP_TIMEOUT_S + STOP_MARGIN_S
         assert server.messages[-1] == "stopped"
     assert stored_files(tmp_path) == []
-    assert (tmp_path / "data" / "journal.log").read_bytes() == b""
+    assert journal_text(tmp_path / "data") == ""
 
 
 # -- crashes
@@ -236,5 +237,5 @@ def check(promises: list[Promise], served: dict[int, tuple[str, str]]) -> None:
 
 def leave_half_a_body(folder: Path) -> None:
     """What a crash leaves when it comes between the bytes of a body; each round leaves one more."""
-    bucket = stored_files(folder)[0].parent
-    (bucket / f"cc~1~a~{len(stored_files(folder))}.0.tmp").write_bytes(BODY)
+    incoming = folder / "data" / "bodies" / INCOMING_FOLDER
+    (incoming / f"{len(stored_files(folder))}.tmp").write_bytes(BODY)

@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 
 from origin.receive import UploadProtocol, UploadServer, read_body
-from storage.base import BodyKey
+from storage.base import BodyKey, Incoming
 from tests.integration.wire import (
     PATIENCE_S,
     TEXT_RENDITION,
@@ -63,16 +63,28 @@ async def log() -> AsyncIterator[RequestLog]:
 
 @pytest.fixture
 def disk(running: Running, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Write bodies only while this is set."""
+    """Write bodies, and pieces of large ones, only while this is set."""
     moves = asyncio.Event()
     bodies = running.origin.stores.bodies
-    write_at_once = bodies.write
+    write_at_once, open_incoming = bodies.write, bodies.incoming
 
     async def write(key: BodyKey, body: bytes) -> None:
         await moves.wait()
         await write_at_once(key, body)
 
+    def incoming() -> Incoming:
+        made = open_incoming()
+        write_piece_at_once = made.write
+
+        async def write_piece(piece: bytes) -> None:
+            await moves.wait()
+            await write_piece_at_once(piece)
+
+        monkeypatch.setattr(made, "write", write_piece)
+        return made
+
     monkeypatch.setattr(bodies, "write", write)
+    monkeypatch.setattr(bodies, "incoming", incoming)
     return moves
 
 

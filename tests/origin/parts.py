@@ -1,7 +1,7 @@
 """The parts of one node without HTTP: real journal, catalog, rules, intake; bodies and clock that tests own."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from storage.base import Stores
 from storage.catalog import MemoryCatalog
 from storage.errors import StorageError
 from storage.journal import FileJournal
-from storage.records import Entry, Record
+from storage.records import Entry, Record, Standing
 from tests.support.bodies import FaultyBodies, MemoryBodies
 from tests.support.clock import FakeClock
 from tests.support.events import make_key
@@ -26,8 +26,8 @@ BODY = b"the whole segment"
 class FaultyJournal(FileJournal):
     """A journal whose disk fails when told to: `append_fault` and `sync_fault` are raised while they are set."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, fsync=False)
+    def __init__(self, folder: Path, standing: Callable[[], Sequence[Standing]]) -> None:
+        super().__init__(folder, fsync=False, standing=standing)
         self.append_fault: StorageError | None = None
         self.sync_fault: StorageError | None = None
         self.flushed = asyncio.Event()
@@ -52,8 +52,8 @@ class Node:
         self.clock = clock
         self.held = MemoryBodies()
         self.bodies = FaultyBodies(self.held)
-        self.journal = FaultyJournal(folder / "journal.log")
         self.catalog = MemoryCatalog()
+        self.journal = FaultyJournal(folder / "journal", self.catalog.standing)
         self.entries: list[Entry] = []
         self.faults: list[StorageError] = []
         self.stores = Stores(self.bodies, self.journal, self.catalog)

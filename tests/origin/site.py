@@ -23,7 +23,7 @@ from origin.app import Origin
 from storage.bodies import FileBodies
 from tests.support.bodies import FaultyFileBodies
 from tests.support.clock import FakeClock
-from tests.support.origins import SEGMENT_MS, Running, make_settings, running_origin
+from tests.support.origins import SEGMENT_MS, Running, journal_text, make_settings, running_origin
 
 NUMBER: Final = 1000
 PUBLISH_DELAY_MS: Final = 1_000
@@ -127,11 +127,16 @@ class Site:
         folder = Path(self.origin.settings.storage.path) / "bodies"
         return [path.name for path in folder.rglob("*") if path.is_file()]
 
+    @property
+    def journal_text(self) -> str:
+        """Everything that is recorded, as it lies on the disk."""
+        return journal_text(Path(self.origin.settings.storage.path))
+
     def assert_untouched(self) -> None:
         """Nothing was read, written or recorded."""
         assert not self.bodies.counts
         assert self.stored_files == []
-        assert (Path(self.origin.settings.storage.path) / "journal.log").read_bytes() == b""
+        assert self.journal_text == ""
 
     async def metric(self, name: str, /, **labels: str) -> float:
         """Return one series of `/metrics`."""

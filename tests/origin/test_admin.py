@@ -1,15 +1,19 @@
 """The admin side: metrics and probes, when segments are explained, and what else is asked of it."""
 
 import json
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
-from origin.admin import Admin
+from config.model import Storage
+from origin.admin import Admin, Insight
+from origin.disk_watch import DiskWatch
 from origin.health import Health, State
 from origin.reply import Problem
 from origin.target import Programmes
+from origin.time_watch import TimeWatch
 from storage.catalog import MemoryCatalog
 from tests.support.clock import FakeClock
 from tests.support.events import make_event
@@ -24,10 +28,13 @@ def health() -> Health:
 
 
 @pytest.fixture
-def admin(health: Health) -> Admin:
+def admin(health: Health, tmp_path: Path) -> Admin:
     registry = CollectorRegistry()
     Counter("origin_deliver_bytes", "Bytes.", registry=registry).inc(7)
-    return Admin(registry, health, Programmes((make_event(),)), MemoryCatalog(), FakeClock(NOW_MS))
+    programmes, catalog, clock = Programmes((make_event(),)), MemoryCatalog(), FakeClock(NOW_MS)
+    time = TimeWatch(programmes.events, clock)
+    disk = DiskWatch(tmp_path, Storage(), lambda: catalog.used_bytes, clock)
+    return Admin(registry, health, Insight(programmes, catalog, clock, time, disk))
 
 
 PROBES = [
@@ -43,9 +50,11 @@ def test_readyz_says_whether_traffic_may_come_and_if_not_why(
     admin: Admin, health: Health, state: State, status: int
 ) -> None:
     health.state = state
+    health.progress = 0.33333
     reply = admin.answer("GET", "/readyz")
     assert reply.status == status
-    assert json.loads(reply.body) == {"ready": status == 200, "state": state.value}
+    progress = {"progress": 0.333} if state is State.RECOVERING else {}
+    assert json.loads(reply.body) == {"ready": status == 200, "state": state.value} | progress
 
 
 @pytest.mark.parametrize("state", State)
@@ -91,7 +100,8 @@ def test_what_is_not_there_is_answered_with_what_is(admin: Admin, path: str) -> 
     reply = admin.answer("GET", path)
     assert reply.status == 404
     assert json.loads(reply.body)["detail"].endswith(
-        "there is /metrics, /healthz, /readyz, /api/v1/events/{event}/segments/{rendition}/{number}."
+        "there is /metrics, /healthz, /readyz, /api/v1/gc, /api/v1/gc/confirm-clock,"
+        " /api/v1/events/{event}/segments/{rendition}/{number}."
     )
 
 

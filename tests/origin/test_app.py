@@ -1,9 +1,9 @@
 """The composition root: in which order an origin starts and stops, and what survives in between."""
 
 import asyncio
-import json
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -12,10 +12,11 @@ import pytest
 from aiohttp import ClientConnectorError, ClientSession
 
 from config.model import Settings
-from origin.app import Origin, _url
-from origin.health import State
+from origin.app import Origin, _Progress, _url
+from origin.health import Health, State
 from storage.errors import StorageError
 from storage.journal import FileJournal
+from storage.journal_files import Progress
 from tests.origin.site import NOW_MS, NUMBER, Site, name_of, open_site, until
 from tests.support.clock import FakeClock
 from tests.support.origins import make_settings, running_origin
@@ -59,17 +60,18 @@ async def test_while_it_recovers_probes_are_answered_and_traffic_is_not_taken(tm
     recovering, go_on = threading.Event(), threading.Event()
     really_open = FileJournal.open
 
-    def slow_open(journal: FileJournal) -> Any:
+    def slow_open(journal: FileJournal, progress: Progress) -> Any:
+        progress(1, 3)
         recovering.set()
         assert go_on.wait(10)
-        return really_open(journal)
+        return really_open(journal, progress)
 
     with patch.object(FileJournal, "open", slow_open):
         starting = asyncio.create_task(origin.start())
         assert await asyncio.to_thread(recovering.wait, 10)
         async with ClientSession() as http, http.get(f"{_url(origin.admin_address)}/readyz") as response:
             assert response.status == 503
-            assert await response.json() == {"ready": False, "state": "recovering"}
+            assert await response.json() == {"ready": False, "state": "recovering", "progress": 0.333}
         assert not hasattr(origin, "publish_address") and not hasattr(origin, "deliver_address")
         go_on.set()
         await starting
@@ -129,16 +131,40 @@ async def test_what_recovery_found_is_logged_and_damage_is_counted(
 ) -> None:
     caplog.set_level("INFO", logger="origin.app")
     async with open_site(tmp_path) as site:
-        await site.put(NUMBER, body=BODY)
-    journal = tmp_path / "data" / "journal.log"
-    journal.write_bytes(b"damage\n" + journal.read_bytes() + b"torn")
-    (tmp_path / "data" / "bodies" / "half.0.tmp").write_bytes(b"half")
+        for number in (NUMBER, NUMBER - 1):
+            await site.put(number, body=BODY)
+    (file,) = (tmp_path / "data" / "journal").glob("*.log")
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:2], b"damage\n", *lines[3:], b"torn"]))
+    (tmp_path / "data" / "bodies" / ".incoming" / "0.tmp").write_bytes(b"half")
     caplog.clear()
     async with open_site(tmp_path) as site:
-        assert logged(caplog, "recovered") == [{"entries": 2, "damaged": 1, "torn_bytes": 4, "unfinished_bodies": 1}]
+        (line,) = logged(caplog, "recovered")
+        assert line.pop("seconds") >= 0
+        journal = {"entries": 3, "damaged": 1, "missing": 1, "torn_bytes": 4, "files": 1}
+        bodies = {"unfinished_bodies": 1, "unrecorded_bodies": 1, "lost_bodies": 0}
+        assert line == journal | bodies
         assert await site.metric("origin_storage_errors_total", operation="journal-damage") == 1
         assert (await site.get(NUMBER)).body == BODY
         assert not [name for name in site.stored_files if name.endswith(".tmp")]
+
+
+def test_a_long_recovery_is_told_of_about_once_a_second(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", logger="origin.app")
+    now_s = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    health = Health()
+    progress = _Progress(health)
+    for read_bytes in range(1, 9):
+        now_s[0] += 0.25
+        progress(read_bytes, 16)
+        assert health.progress == read_bytes / 16
+    assert logged(caplog, "recovering") == [
+        {"progress": 0.25, "read_bytes": 4},
+        {"progress": 0.5, "read_bytes": 8},
+    ]
 
 
 async def test_the_addresses_in_use_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -205,7 +231,7 @@ async def test_two_origins_in_one_process_do_not_meet(tmp_path: Path) -> None:
 async def test_a_second_origin_on_the_same_folder_is_refused_and_harms_nothing(tmp_path: Path) -> None:
     async with open_site(tmp_path) as site:
         await site.put(NUMBER, body=BODY)
-        half = tmp_path / "data" / "bodies" / "being-written.0.tmp"
+        half = tmp_path / "data" / "bodies" / ".incoming" / "0.tmp"
         half.write_bytes(b"half")
         second = Origin(make_settings(tmp_path), FakeClock(NOW_MS))
         with pytest.raises(StorageError, match="another origin uses this folder"):
@@ -333,10 +359,8 @@ async def test_whoever_is_woken_finds_the_choice(site: Site) -> None:
 
 async def test_the_journal_can_be_read_with_less(site: Site) -> None:
     await site.put(NUMBER, body=BODY)
-    lines = (Path(site.origin.settings.storage.path) / "journal.log").read_text("ascii").splitlines()
-    records = [json.loads(line.partition(" ")[2]) for line in lines]
-    assert [record["type"] for record in records] == ["published", "chosen"]
-    assert [record["key"] for record in records] == [["derby", "v720", NUMBER]] * 2
+    lines = [line.split(" ") for line in site.journal_text.splitlines()]
+    assert [line[3:7] for line in lines] == [[kind, "derby", "v720", str(NUMBER)] for kind in ("published", "chosen")]
     assert name_of(NUMBER) == f"v720/{NUMBER}.m4s"
 
 

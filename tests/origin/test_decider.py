@@ -268,7 +268,7 @@ STRANGERS = [SegmentKey("ascot", "v720", 10), SegmentKey("derby", "v999", 10)]
 
 @pytest.mark.parametrize("key", STRANGERS, ids=["event", "rendition"])
 async def test_what_left_the_configuration_is_left_alone(node: Node, key: SegmentKey) -> None:
-    node.record(Published(key, candidate("a", DUE_MS)))
+    node.record(Published(key, candidate("a", DUE_MS, sequence=1)))
     node.decider.resume()
     assert node.catalog.choice(key) is None
 

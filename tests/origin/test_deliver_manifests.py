@@ -75,3 +75,20 @@ async def test_a_manifest_renewed_by_another_pipeline_has_another_tag(site: Site
     first = await site.get("live.mpd")
     await site.put("live.mpd", "a")
     assert (await site.get("live.mpd", If_None_Match=first.headers["Etag"])).status == 200
+
+
+@pytest.mark.parametrize("damage", ["missing", "rotten"])
+async def test_a_manifest_that_is_not_there_is_delivered_from_the_next_pipeline(site: Site, damage: str) -> None:
+    """ffmpeg writes a master playlist once: nobody would ever heal it."""
+    for pipeline in ("a", "b"):
+        assert (await site.put("master.m3u8", pipeline)).status == 201
+    (path,) = (Path(site.origin.settings.storage.path) / "bodies" / "derby" / "manifest").glob("*~a~*")
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"#EXTM3V")
+    for key in list(site.origin._ram._cache):
+        site.origin._ram.drop(key)
+    answer = await site.get("master.m3u8")
+    assert (answer.status, answer.headers["Live-Origin-Pipeline"]) == (200, "b")
+    assert answer.body == make_body("master.m3u8", "b")

@@ -15,6 +15,7 @@ from storage.catalog import MemoryCatalog
 from storage.records import Chosen, Entry, Published, Record
 from tests.origin.segments import INIT, LIKE_INIT, make_segment
 from tests.origin.site import NUMBER, open_site
+from tests.storage.strategies import recorded_at
 from tests.support.clock import FakeClock
 from tests.support.events import candidate, make_event, make_key
 
@@ -36,8 +37,8 @@ class Watched:
     """A watch behind a catalog, and what it says."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
-        self.metrics = Metrics(CollectorRegistry(), [EVENT], FakeClock().now_ms)
         self._catalog = MemoryCatalog()
+        self.metrics = Metrics(CollectorRegistry(), [EVENT], FakeClock().now_ms, self._catalog.newest_number)
         self._watch = DesyncWatch(Programmes((EVENT,)), self._catalog, self.metrics)
         self._caplog = caplog
         self._sequence = 0
@@ -45,7 +46,8 @@ class Watched:
 
     def record(self, record: Record) -> None:
         self._sequence += 1
-        entry = Entry(Moment(23_000, self._sequence), record)
+        moment = Moment(23_000, self._sequence)
+        entry = Entry(moment, recorded_at(record, moment))
         self._catalog.apply(entry)
         self._watch.observe(entry)
 
@@ -194,7 +196,7 @@ def test_what_is_no_copy_of_a_segment_is_passed_over(watched: Watched) -> None:
         watched.publish(candidate(pipeline_id), facts, event_id="ascot")
     for pipeline_id, facts in (("a", GOOD), ("z", changed(late=512))):
         watched.publish(candidate(pipeline_id), facts)
-    watched.record(Chosen(make_key(10), Choice(candidate("a"), Rule.FIRST_IN_ORDER, 0)))
+    watched.record(Chosen.of(make_key(10), Choice(candidate("a"), Rule.FIRST_IN_ORDER, 0)))
     assert (watched.drift_s(*PAIR), watched.said) == (None, [])
 
 

@@ -155,4 +155,4 @@ def test_serving_ends_with_a_signal_and_status_0(
     monkeypatch.setattr(origin.__main__, "Origin", SignalledOrigin)
     assert main(["serve", "--config", str(write_config(tmp_path))]) == 0
     assert states == ["ready", "stopping"]
-    assert (tmp_path / "data" / "journal.log").exists()
+    assert (tmp_path / "data" / "journal").is_dir()

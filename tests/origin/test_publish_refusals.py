@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.origin.site import NOW_MS, NUMBER, Answer, Site, due_ms, open_site, until
-from tests.support.origins import SEGMENT_MS
+from tests.support.origins import SEGMENT_MS, journal_text
 
 BODY = b"the whole segment"
 ETAG = f'"{hashlib.sha256(BODY).hexdigest()[:32]}"'
@@ -67,7 +67,7 @@ async def test_what_cannot_be_taken_is_refused_with_the_reason(
     assert not CACHE_HEADERS & answer.headers.keys()
     assert site.stored_files == []
     assert not site.bodies.counts
-    assert (tmp_path / "data" / "journal.log").read_bytes() == b""
+    assert journal_text(tmp_path / "data") == ""
 
 
 @every_refusal

@@ -18,7 +18,7 @@ class Crowd:
     def __init__(self, limit_count: int = 100) -> None:
         self.counts: list[int] = []
         self.gone: list[tuple[str, bool]] = []
-        self.waiters = Waiters(limit_count, self.counts.append)
+        self.waiters = Waiters(limit_count, self.counts.append, hold_ms_max=8_000)
 
     async def join(self, name: str, timeout_ms: int = LONG_MS, key: object = KEY) -> "asyncio.Task[None]":
         """Let somebody wait; returns when they do."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from storage.base import Bodies, BodyKey, body_key, digest_of, manifest_key
+from storage.base import SEGMENTS_PER_BUCKET, Bodies, BodyKey, Incoming, Removed, body_key, digest_of, manifest_key
 from storage.errors import BodyMissing
 from tests.support.events import make_key
 
@@ -108,3 +108,124 @@ class BodiesContract:
         for key, text in zip(keys, texts, strict=True):
             await bodies.write(key, text)
         assert [await bodies.read(key) for key in keys] == texts
+
+    @pytest.mark.parametrize("pieces_count", [1, 2, 30])
+    async def test_what_came_in_piece_by_piece_is_read(self, bodies: Bodies, pieces_count: int) -> None:
+        piece = make_body(1, 100_000)
+        body = piece * pieces_count
+        incoming = bodies.incoming()
+        for _ in range(pieces_count):
+            await incoming.write(piece)
+        await incoming.finish()
+        assert await incoming.read() == body
+        with pytest.raises(BodyMissing):
+            await bodies.read(key_of(body))
+        await bodies.adopt(incoming, key_of(body), body)
+        await incoming.discard()
+        assert await bodies.read(key_of(body)) == body
+
+    async def test_a_body_that_is_there_can_come_in_again(self, bodies: Bodies) -> None:
+        body = make_body(1)
+        await bodies.write(key_of(body), body)
+        await bodies.adopt(await bring_in(bodies, body), key_of(body), body)
+        assert await bodies.read(key_of(body)) == body
+
+    async def test_many_bodies_come_in_side_by_side(self, bodies: Bodies) -> None:
+        texts = [make_body(seed, 50_000) for seed in range(20)]
+        incomings = await asyncio.gather(*(bring_in(bodies, text) for text in texts))
+        for index in range(0, 20, 2):
+            await incomings[index].discard()
+        await asyncio.gather(
+            *(bodies.adopt(incomings[index], key_of(texts[index]), texts[index]) for index in range(1, 20, 2))
+        )
+        for index, text in enumerate(texts):
+            if index % 2:
+                assert await bodies.read(key_of(text)) == text
+            else:
+                with pytest.raises(BodyMissing):
+                    await bodies.read(key_of(text))
+
+    async def test_what_is_discarded_is_nowhere_however_often(self, bodies: Bodies) -> None:
+        await bodies.incoming().discard()
+        incoming = await bring_in(bodies, make_body(1))
+        await incoming.discard()
+        await incoming.discard()
+
+    async def test_a_body_that_is_right_is_not_set_aside(self, bodies: Bodies) -> None:
+        body = make_body(1)
+        await bodies.write(key_of(body), body)
+        assert not await bodies.set_aside(key_of(body))
+        assert await bodies.read(key_of(body)) == body
+
+    async def test_a_body_that_is_wrong_is_set_aside_and_can_be_written_anew(self, bodies: Bodies) -> None:
+        body = make_body(1)
+        await bodies.write(key_of(body), make_body(2))
+        assert await bodies.set_aside(key_of(body))
+        assert await bodies.set_aside(key_of(body)), "it is not there, which is not right either"
+        await bodies.write(key_of(body), body)
+        assert not await bodies.set_aside(key_of(body))
+        assert await bodies.read(key_of(body)) == body
+
+
+async def bring_in(bodies: Bodies, body: bytes) -> Incoming:
+    """Return a body that came in, whole and not adopted yet."""
+    incoming = bodies.incoming()
+    await incoming.write(body)
+    await incoming.finish()
+    return incoming
+
+
+class BucketsContract:
+    """Buckets go a few bodies at a time, and take nothing else with them. For stores that keep nothing back."""
+
+    async def test_a_bucket_goes_a_few_bodies_at_a_time(self, bodies: Bodies) -> None:
+        texts = {number: make_body(number) for number in range(SEGMENTS_PER_BUCKET)}
+        for number, text in texts.items():
+            await bodies.write(key_of(text, number), text)
+        steps = [await bodies.remove_bucket("derby", 0, 10) for _ in range(4)]
+        assert [step.files_count for step in steps] == [10, 10, 10, 2]
+        assert [step.is_done for step in steps] == [False, False, False, True]
+        assert sum(step.size_bytes for step in steps) == sum(map(len, texts.values()))
+        for number, text in texts.items():
+            with pytest.raises(BodyMissing):
+                await bodies.read(key_of(text, number))
+
+    async def test_a_bucket_that_is_gone_is_done(self, bodies: Bodies) -> None:
+        nothing = Removed(files_count=0, size_bytes=0, is_done=True)
+        assert await bodies.remove_bucket("derby", 0, 10) == nothing
+        await bodies.write(key_of(b"one"), b"one")
+        assert await bodies.remove_bucket("derby", 0, 10) == Removed(1, 3, is_done=True)
+        assert await bodies.remove_bucket("derby", 0, 10) == nothing
+
+    async def test_a_bucket_takes_nothing_else_with_it(self, bodies: Bodies) -> None:
+        keys = [
+            *(key_of(b"one", number) for number in (31, 32, 320, None)),
+            manifest_key("derby", "live.mpd", "a", digest_of(b"one")),
+            body_key(make_key(32, "v720", "oaks"), "a", digest_of(b"one")),
+        ]
+        for key in keys:
+            await bodies.write(key, b"one")
+        assert (await bodies.remove_bucket("derby", 1, 10)).files_count == 1
+        for key in keys:
+            if key != keys[1]:
+                assert await bodies.read(key) == b"one"
+
+    async def test_what_lasts_as_long_as_its_event_is_one_bucket(self, bodies: Bodies) -> None:
+        keys = [key_of(b"one", None), manifest_key("derby", "live.mpd", "a", digest_of(b"one")), key_of(b"one")]
+        for key in keys:
+            await bodies.write(key, b"one")
+        assert [await bodies.remove_bucket("derby", None, 1) for _ in range(2)] == [
+            Removed(1, 3, is_done=False),
+            Removed(1, 3, is_done=True),
+        ]
+        assert await bodies.read(keys[2]) == b"one"
+        for key in keys[:2]:
+            with pytest.raises(BodyMissing):
+                await bodies.read(key)
+
+    async def test_a_bucket_that_went_can_come_back(self, bodies: Bodies) -> None:
+        for _ in range(3):
+            await bodies.write(key_of(b"one"), b"one")
+            assert await bodies.read(key_of(b"one")) == b"one"
+            assert (await bodies.remove_bucket("derby", 0, 10)).is_done
+            assert (await bodies.remove_bucket("derby", None, 10)).is_done

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.base import SEGMENTS_PER_BUCKET, body_key, bucket_of, digest_of, is_intact, manifest_key
+from storage.base import (
+    SEGMENTS_PER_BUCKET,
+    BodyKey,
+    body_key,
+    bucket_of,
+    digest_of,
+    is_intact,
+    manifest_key,
+    parse_body_key,
+)
 from tests.support.events import make_key
 
 DIGEST = "0123456789abcdef0123456789abcdef"
@@ -35,6 +44,39 @@ def test_a_manifests_name_never_becomes_a_path(name: str) -> None:
     parts = PurePosixPath(manifest_key("derby", name, "a", DIGEST)).parts
     assert parts[:2] == ("derby", "manifest")
     assert len(parts) == 3
+
+
+IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", fullmatch=True)
+
+
+@given(IDS, IDS, st.none() | st.integers(0, 10**19), IDS, st.binary(max_size=3))
+def test_a_key_tells_what_it_is_a_copy_of(
+    event_id: str, rendition_id: str, number: int | None, pipeline_id: str, body: bytes
+) -> None:
+    segment = make_key(number, rendition_id, event_id)
+    assert parse_body_key(body_key(segment, pipeline_id, digest_of(body))) == segment
+
+
+FOREIGN = [
+    ("manifest", manifest_key("derby", "live.mpd", "a", DIGEST)),
+    ("manifest-of-an-event-named-like-a-folder", manifest_key("init", "init", "init", DIGEST)),
+    ("empty", ""),
+    ("unfinished", f"derby/0/v720~7~a~{DIGEST}.0.tmp"),
+    ("another-bucket", f"derby/1/v720~7~a~{DIGEST}"),
+    ("init-in-a-bucket", f"derby/0/v720~init~a~{DIGEST}"),
+    ("number-among-the-inits", f"derby/init/v720~7~a~{DIGEST}"),
+    ("leading-zero", f"derby/0/v720~07~a~{DIGEST}"),
+    ("another-spelling-of-a-digit", f"derby/0/v720~\u0667~a~{DIGEST}"),
+    ("endless-number", f"derby/0/v720~{'7' * 5_000}~a~{DIGEST}"),
+    ("without-digest", "derby/0/v720~7~a"),
+    ("a-folder-too-many", f"derby/0/0/v720~7~a~{DIGEST}"),
+    ("a-line-too-many", f"derby/0/v720~7~a~{DIGEST}\n"),
+]
+
+
+@pytest.mark.parametrize("key", [case[1] for case in FOREIGN], ids=[case[0] for case in FOREIGN])
+def test_what_is_no_copy_of_a_segment_is_told_apart(key: str) -> None:
+    assert parse_body_key(BodyKey(key)) is None
 
 
 def test_everything_that_differs_lies_elsewhere() -> None:

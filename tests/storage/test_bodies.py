@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-import stat
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +12,10 @@ import pytest
 
 import storage.bodies
 from storage.bodies import FileBodies
+from storage.buckets import INCOMING_FOLDER
 from storage.errors import BodyMissing, StorageError, StorageFull
-from tests.storage.contract import BodiesContract, key_of, make_body
-from tests.storage.disks import fail_with, files_of_at_most
+from tests.storage.contract import BodiesContract, BucketsContract, bring_in, key_of, make_body
+from tests.storage.disks import Disk, fail_with, files_below, files_of_at_most, no_more_descriptors
 
 BODY = make_body(1, 10_000)
 KEY = key_of(BODY)
@@ -37,6 +38,11 @@ def synced(tmp_path: Path) -> Iterator[FileBodies]:
     files.close()
 
 
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
 class SlowRename:
     """Stops the thread that is about to give a file its final name."""
 
@@ -55,11 +61,7 @@ class SlowRename:
         self._really_rename(source, target)
 
 
-def files_below(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-class TestFileBodies(BodiesContract):
+class TestFileBodies(BodiesContract, BucketsContract):
     """Files keep the contract, in both modes."""
 
 
@@ -80,10 +82,11 @@ async def test_a_body_lies_where_its_key_says(bodies: FileBodies, tmp_path: Path
 def test_what_a_crash_left_half_written_is_removed_at_the_next_start(tmp_path: Path) -> None:
     folder = tmp_path / "bodies" / "derby" / "0"
     folder.mkdir(parents=True)
-    (folder / "v720~1~a~00.0.tmp").write_bytes(b"half")
-    (folder.parent / "manifest").mkdir()
-    (folder.parent / "manifest" / "00~a~00.17.tmp").write_bytes(b"")
     (folder / "v720~1~a~11").write_bytes(b"whole")
+    incoming = tmp_path / "bodies" / INCOMING_FOLDER
+    incoming.mkdir()
+    (incoming / "0.tmp").write_bytes(b"half")
+    (incoming / "17.tmp").write_bytes(b"")
     files = FileBodies(tmp_path / "bodies", fsync=False)
     assert files.open() == 2
     assert files_below(tmp_path / "bodies") == ["derby/0/v720~1~a~11"]
@@ -144,14 +147,18 @@ async def test_a_disk_that_gives_out_within_a_body_leaves_nothing(
         await bodies.read(key_of(body))
 
 
+@WHOLE_AND_IN_PIECES
+@pytest.mark.parametrize("call", ["fsync", "fdatasync"])
 async def test_a_disk_that_fails_to_flush_leaves_nothing(
-    synced: FileBodies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    synced: FileBodies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, body: bytes
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(os, "fsync", fail_with(errno.EIO))
+        broken.setattr(os, call, fail_with(errno.EIO))
         with pytest.raises(StorageError, match="body-write: Input/output error"):
-            await synced.write(KEY, BODY)
+            await synced.write(key_of(body), body)
     assert files_below(tmp_path) == []
+    await synced.write(key_of(body), body)
+    assert await synced.read(key_of(body)) == body
 
 
 @WHOLE_AND_IN_PIECES
@@ -184,7 +191,7 @@ async def test_a_writer_that_is_cancelled_at_its_end_leaves_a_whole_body(
     assert (tmp_path / "bodies" / key_of(body)).read_bytes() == body
 
 
-async def test_what_a_cancelled_writer_has_begun_is_gone_after_the_next_start(
+async def test_what_a_cancelled_writer_has_begun_is_removed(
     bodies: FileBodies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage.bodies, "_PIECE_BYTES", 10)
@@ -194,12 +201,7 @@ async def test_what_a_cancelled_writer_has_begun_is_gone_after_the_next_start(
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
-    await asyncio.to_thread(bodies.close)
-    assert KEY not in files_below(tmp_path / "bodies")
-    after = FileBodies(tmp_path / "bodies", fsync=False)
-    after.open()
     assert files_below(tmp_path) == []
-    after.close()
 
 
 async def test_a_slow_disk_does_not_stop_the_event_loop(bodies: FileBodies, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,58 +237,139 @@ async def test_a_body_that_cannot_be_deleted_is_a_fault(bodies: FileBodies, tmp_
         await bodies.delete(KEY)
 
 
-class Disk:
-    """Notes in which order things are made durable."""
+@WHOLE_AND_IN_PIECES
+@pytest.mark.parametrize("vanished", ["derby", "derby/0"])
+async def test_a_folder_that_vanishes_is_made_anew(
+    bodies: FileBodies, tmp_path: Path, vanished: str, body: bytes
+) -> None:
+    await bodies.write(KEY, BODY)
+    shutil.rmtree(tmp_path / "bodies" / vanished)
+    await bodies.write(key_of(body, 11), body)
+    assert await bodies.read(key_of(body, 11)) == body
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.calls: list[str] = []
-        self._really_rename = os.rename
-        monkeypatch.setattr(os, "fsync", self._fsync)
-        monkeypatch.setattr(os, "rename", self._rename)
 
-    def _fsync(self, descriptor: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
-        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
-        self.calls.append(f"sync {path.name if is_folder else 'file'}")
+async def test_a_body_whose_folder_vanished_is_missing(bodies: FileBodies, tmp_path: Path) -> None:
+    await bodies.write(KEY, BODY)
+    shutil.rmtree(tmp_path / "bodies" / "derby")
+    with pytest.raises(BodyMissing):
+        await bodies.read(KEY)
+    await bodies.delete(KEY)
 
-    def _rename(self, source: Path, target: Path) -> None:
-        self.calls.append("rename")
-        self._really_rename(source, target)
+
+@WHOLE_AND_IN_PIECES
+@pytest.mark.parametrize("place", ["derby", "derby/0"])
+async def test_a_file_in_place_of_a_folder_is_a_fault_for_as_long_as_it_is_there(
+    bodies: FileBodies, tmp_path: Path, place: str, body: bytes
+) -> None:
+    path = tmp_path / "bodies" / place
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+    with pytest.raises(StorageError, match=r"body-write: (Not a directory|File exists)"):
+        await bodies.write(key_of(body), body)
+    assert files_below(tmp_path / "bodies") == [place]
+    path.unlink()
+    await bodies.write(key_of(body), body)
+    assert await bodies.read(key_of(body)) == body
+
+
+@WHOLE_AND_IN_PIECES
+async def test_without_descriptors_every_call_is_a_fault_and_then_it_goes_on(
+    bodies: FileBodies, tmp_path: Path, body: bytes
+) -> None:
+    await bodies.write(KEY, BODY)
+    with no_more_descriptors():
+        for _ in range(3):
+            with pytest.raises(StorageError, match="body-write: Too many open files") as caught:
+                await bodies.write(key_of(body, 11), body)
+            assert type(caught.value) is StorageError
+        with pytest.raises(StorageError, match="body-read: Too many open files"):
+            await bodies.read(KEY)
+        with pytest.raises(StorageError, match="bodies-list: Too many open files"):
+            list(bodies.list_bodies())
+        with pytest.raises(StorageError, match="bucket-remove: Too many open files"):
+            await bodies.remove_bucket("derby", 0, 10)
+    assert files_below(tmp_path / "bodies") == [KEY]
+    await bodies.write(key_of(body, 11), body)
+    assert await bodies.read(key_of(body, 11)) == body
+    assert await bodies.read(KEY) == BODY
+
+
+async def test_a_disk_without_descriptors_for_its_folders_leaves_nothing(
+    synced: FileBodies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "open", fail_with(errno.EMFILE))
+        with pytest.raises(StorageError, match="body-write: Too many open files"):
+            await synced.write(KEY, BODY)
+    assert files_below(tmp_path) == []
+    await synced.write(KEY, BODY)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO, errno.EACCES])
+async def test_a_disk_that_cannot_be_written_is_read_and_nothing_is_removed(
+    bodies: FileBodies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    await bodies.write(KEY, BODY)
+    with monkeypatch.context() as broken:
+        for call in ("rename", "mkdir", "unlink", "rmdir"):
+            broken.setattr(os, call, fail_with(number))
+        for work in (bodies.write(key_of(LARGE), LARGE), bodies.delete(KEY), bodies.remove_bucket("derby", 0, 1)):
+            with pytest.raises(StorageError, match=os.strerror(number)):
+                await work
+        assert bodies.remove_now([KEY]) == 0
+        assert bodies.keep_apart_now([KEY]) == 0
+        assert not await bodies.set_aside(KEY)
+        assert await bodies.read(KEY) == BODY
+        half_written = [name for name in files_below(tmp_path / "bodies") if name != KEY]
+        assert all(name.startswith(INCOMING_FOLDER) for name in half_written)
+    await asyncio.to_thread(bodies.open)
+    assert files_below(tmp_path / "bodies") == [KEY]
+    await bodies.write(key_of(LARGE), LARGE)
 
 
 async def test_with_fsync_bytes_are_flushed_before_they_get_their_name_and_the_name_after(
-    synced: FileBodies, monkeypatch: pytest.MonkeyPatch
+    synced: FileBodies, disk: Disk
 ) -> None:
     await synced.write(KEY, BODY)
-    disk = Disk(monkeypatch)
+    disk.calls.clear()
     other = make_body(2)
     await synced.write(key_of(other), other)
     assert disk.calls == ["sync file", "rename", "sync 0"]
 
 
-async def test_with_fsync_every_new_folder_is_flushed_into_its_parent(
-    synced: FileBodies, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    disk = Disk(monkeypatch)
+async def test_with_fsync_a_large_body_is_flushed_before_it_joins_others(synced: FileBodies, disk: Disk) -> None:
     await synced.write(KEY, BODY)
-    assert sorted(disk.calls[:2]) == ["sync bodies", "sync derby"]
-    assert disk.calls[2:] == ["sync file", "rename", "sync 0"]
+    disk.calls.clear()
+    incoming = await bring_in(synced, LARGE)
+    assert disk.calls == ["sync file"]
+    await synced.adopt(incoming, key_of(LARGE), LARGE)
+    assert disk.calls == ["sync file", "rename", "sync 0"]
 
 
-def test_with_fsync_the_folder_of_all_bodies_is_flushed_into_its_parent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_with_fsync_every_new_folder_is_flushed_into_its_parent(
+    synced: FileBodies, disk: Disk, tmp_path: Path
 ) -> None:
-    disk = Disk(monkeypatch)
+    disk.calls.clear()
+    await synced.write(KEY, BODY)
+    assert disk.calls[-4:] == ["sync 0", "sync derby", "sync bodies", f"sync {tmp_path.name}"]
+    await synced.remove_bucket("derby", 0, 10)
+    disk.calls.clear()
+    await synced.write(KEY, BODY)
+    assert disk.calls[-4:] == ["sync 0", "sync derby", "sync bodies", f"sync {tmp_path.name}"]
+
+
+def test_with_fsync_the_folder_of_all_bodies_is_flushed_into_its_parent(disk: Disk, tmp_path: Path) -> None:
     files = FileBodies(tmp_path / "bodies", fsync=True)
     files.open()
     files.close()
-    assert disk.calls == [f"sync {tmp_path.name}"]
+    assert disk.calls == [f"sync {tmp_path.name}", "sync bodies"]
 
 
-async def test_without_fsync_nothing_waits_for_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    disk = Disk(monkeypatch)
+@WHOLE_AND_IN_PIECES
+async def test_without_fsync_nothing_waits_for_the_device(disk: Disk, tmp_path: Path, body: bytes) -> None:
     files = FileBodies(tmp_path / "bodies", fsync=False)
     files.open()
-    await files.write(KEY, BODY)
+    await files.write(key_of(body), body)
+    assert files.commits_count == 0
     files.close()
-    assert disk.calls == ["rename"]
+    assert set(disk.calls) == {"rename"}

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from storage.bodies import FileBodies
-from storage.errors import BodyMissing, StorageError, StorageFull
+from storage.errors import BodyDamaged, BodyMissing, StorageError, StorageFull
 from storage.ram import RamTier
 from storage.tiered import TieredBodies
-from tests.storage.contract import BodiesContract, key_of, make_body
+from tests.storage.contract import BodiesContract, bring_in, key_of, make_body
 from tests.support.bodies import NO_FAULTS, Faults, FaultyBodies
 
 BODY = make_body(1)
@@ -32,7 +32,7 @@ def observed() -> list[str]:
 
 @pytest.fixture
 def ram() -> RamTier:
-    return RamTier(10_000_000)
+    return RamTier(10_000_000, lambda _: None)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ class TestTieredBodiesWithTooLittleRam(BodiesContract):
 
     @pytest.fixture
     def ram(self) -> RamTier:
-        return RamTier(1)
+        return RamTier(1, lambda _: None)
 
 
 async def turn() -> None:
@@ -166,7 +166,7 @@ async def test_a_read_that_everybody_left_still_fills_ram(
 
 FAULTS = [
     ("error", Faults(errors=1), "body-read: Input/output error"),
-    ("short", Faults(short=1), "body-read: the bytes are not those that were stored"),
+    ("short", Faults(short=1), "body-read: the bytes were not those that are stored"),
 ]
 
 
@@ -219,6 +219,51 @@ async def test_large_bodies_are_checked_too(bodies: TieredBodies, ram: RamTier, 
         await bodies.read(key_of(body))
     lower.faults = NO_FAULTS
     assert await bodies.read(key_of(body)) == body
+
+
+@pytest.mark.parametrize("rotten", [b"", BODY[:-1], BODY[:-1] + b"!"], ids=["empty", "short", "other"])
+async def test_a_damaged_body_is_set_aside_and_told_to_every_reader_and_then_it_is_missing(
+    bodies: TieredBodies, ram: RamTier, lower: FaultyBodies, rotten: bytes
+) -> None:
+    await lower.write(KEY, rotten)
+    with lower.gate("read") as gate:
+        readers = [asyncio.create_task(bodies.read(KEY)) for _ in range(3)]
+        await gate.reached()
+        await turn()
+    for result in await asyncio.gather(*readers, return_exceptions=True):
+        assert isinstance(result, BodyDamaged)
+        assert str(result) == "body-read: the bytes are not those that were stored"
+    assert lower.counts["set_aside"] == 1
+    assert bodies.read_now(KEY) is None
+    with pytest.raises(BodyMissing):
+        await bodies.read(KEY)
+    await bodies.write(KEY, BODY)
+    ram.drop(KEY)
+    assert await bodies.read(KEY) == BODY
+
+
+async def test_a_body_that_came_in_is_read_from_ram(bodies: TieredBodies, lower: FaultyBodies) -> None:
+    await bodies.adopt(await bring_in(bodies, BODY), KEY, BODY)
+    assert bodies.read_now(KEY) is BODY
+    assert await lower.read(KEY) == BODY
+
+
+@pytest.mark.parametrize(("faults", "fault"), [(Faults(errors=1), StorageError), (Faults(full=1), StorageFull)])
+async def test_a_body_that_came_in_and_could_not_be_kept_is_not_in_ram(
+    bodies: TieredBodies, lower: FaultyBodies, faults: Faults, fault: type[StorageError]
+) -> None:
+    incoming = await bring_in(bodies, BODY)
+    lower.faults = faults
+    with pytest.raises(fault):
+        await bodies.adopt(incoming, KEY, BODY)
+    assert bodies.read_now(KEY) is None
+
+
+async def test_a_bucket_is_removed_below(bodies: TieredBodies, lower: FaultyBodies) -> None:
+    await bodies.write(KEY, BODY)
+    assert (await bodies.remove_bucket("derby", 0, 10)).files_count == 1
+    with pytest.raises(BodyMissing):
+        await lower.read(KEY)
 
 
 async def test_a_deleted_body_leaves_both_tiers(bodies: TieredBodies, lower: FaultyBodies) -> None:

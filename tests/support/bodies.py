@@ -3,15 +3,38 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from storage.base import Bodies, BodyKey
+from storage.base import Bodies, BodyKey, Incoming, Removed, is_intact
 from storage.bodies import FileBodies
 from storage.errors import BodyMissing, StorageError, StorageFull
 
-OPERATIONS = ("write", "read", "delete")
+OPERATIONS = ("write", "stream", "read", "delete", "set_aside", "remove_bucket")
+
+# What faults are called that are not called like their operation.
+FAULT_NAMES = {"stream": "body-write", "remove_bucket": "bucket-remove"}
+NO_KEY = BodyKey("")
+
+
+class MemoryIncoming:
+    """Implements `storage.base.Incoming` in the `incoming` of a `MemoryBodies`."""
+
+    def __init__(self, bodies: "MemoryBodies") -> None:
+        self._bodies = bodies
+
+    async def write(self, piece: bytes) -> None:
+        self._bodies.incoming_bytes[self] = self._bodies.incoming_bytes.get(self, b"") + piece
+
+    async def finish(self) -> None:
+        """Nothing waits for a device."""
+
+    async def read(self) -> bytes:
+        return self._bodies.incoming_bytes[self]
+
+    async def discard(self) -> None:
+        self._bodies.incoming_bytes.pop(self, None)
 
 
 class MemoryBodies:
@@ -19,6 +42,7 @@ class MemoryBodies:
 
     def __init__(self) -> None:
         self.held: dict[BodyKey, bytes] = {}
+        self.incoming_bytes: dict[MemoryIncoming, bytes] = {}
 
     async def write(self, key: BodyKey, body: bytes) -> None:
         self.held[key] = body
@@ -30,6 +54,25 @@ class MemoryBodies:
 
     async def delete(self, key: BodyKey) -> None:
         self.held.pop(key, None)
+
+    def incoming(self) -> MemoryIncoming:
+        return MemoryIncoming(self)
+
+    async def adopt(self, incoming: Incoming, key: BodyKey, body: bytes) -> None:
+        assert isinstance(incoming, MemoryIncoming)
+        self.held[key] = self.incoming_bytes.pop(incoming)
+
+    async def set_aside(self, key: BodyKey) -> bool:
+        if key in self.held and is_intact(key, self.held[key]):
+            return False
+        self.held.pop(key, None)
+        return True
+
+    async def remove_bucket(self, event_id: str, bucket: int | None, files_count_max: int) -> Removed:
+        names = (f"{event_id}/init/", f"{event_id}/manifest/") if bucket is None else (f"{event_id}/{bucket}/",)
+        found = [key for key in self.held if key.startswith(names)]
+        sizes = [len(self.held.pop(key)) for key in found[:files_count_max]]
+        return Removed(len(sizes), sum(sizes), is_done=len(found) <= files_count_max)
 
 
 @dataclass(frozen=True)
@@ -79,6 +122,32 @@ class Gate:
         await self._opened.wait()
 
 
+class FaultyIncoming:
+    """One of the bodies that come in to a `FaultyBodies`: every piece and its end can fail, wait at a gate, count.
+
+    What must still hold above it: an upload is answered 503 or 507 as if its write had failed, at whichever piece
+    that is, and nothing is left of it; the connection goes on.
+    """
+
+    def __init__(self, bodies: "FaultyBodies", lower: Incoming) -> None:
+        self.lower = lower
+        self._bodies = bodies
+
+    async def write(self, piece: bytes) -> None:
+        await self._bodies.begin_storing("stream")
+        await self.lower.write(piece)
+
+    async def finish(self) -> None:
+        await self._bodies.begin_storing("stream")
+        await self.lower.finish()
+
+    async def read(self) -> bytes:
+        return await self.lower.read()
+
+    async def discard(self) -> None:
+        await self.lower.discard()
+
+
 class FaultyBodies:
     """Implements `storage.base.Bodies` around another one, with faults that a seed makes repeatable.
 
@@ -124,10 +193,22 @@ class FaultyBodies:
             gate.open()
 
     async def write(self, key: BodyKey, body: bytes) -> None:
-        await self._begin("write", key)
-        if self._draw(self.faults.full):
-            raise StorageFull("body-write", "No space left on device")
+        await self.begin_storing("write", key)
         await self._lower.write(key, body)
+        await self._dawdle()
+
+    def incoming(self) -> FaultyIncoming:
+        return FaultyIncoming(self, self._lower.incoming())
+
+    async def adopt(self, incoming: Incoming, key: BodyKey, body: bytes) -> None:
+        """Counts and fails as a `write`."""
+        assert isinstance(incoming, FaultyIncoming)
+        try:
+            await self.begin_storing("write", key)
+        except StorageError:
+            await incoming.discard()
+            raise
+        await self._lower.adopt(incoming.lower, key, body)
         await self._dawdle()
 
     async def read(self, key: BodyKey) -> bytes:
@@ -141,14 +222,29 @@ class FaultyBodies:
         await self._lower.delete(key)
         await self._dawdle()
 
-    async def _begin(self, operation: str, key: BodyKey) -> None:
+    async def set_aside(self, key: BodyKey) -> bool:
+        """Never fails, but waits and counts."""
+        await self._begin("set_aside", key, errors=0)
+        return await self._lower.set_aside(key)
+
+    async def remove_bucket(self, event_id: str, bucket: int | None, files_count_max: int) -> Removed:
+        await self._begin("remove_bucket", BodyKey(f"{event_id}/{'init' if bucket is None else bucket}/"))
+        return await self._lower.remove_bucket(event_id, bucket, files_count_max)
+
+    async def begin_storing(self, operation: str, key: BodyKey = NO_KEY) -> None:
+        """Do what comes before bytes are stored."""
+        await self._begin(operation, key)
+        if self._draw(self.faults.full):
+            raise StorageFull("body-write", "No space left on device")
+
+    async def _begin(self, operation: str, key: BodyKey, errors: float | None = None) -> None:
         self.counts[operation] += 1
         gate = self._gates.get(operation)
         if gate is not None and gate.matching in key:
             await gate.pass_through()
         await self._dawdle()
-        if self._draw(self.faults.errors):
-            raise StorageError(f"body-{operation}", "Input/output error")
+        if self._draw(self.faults.errors if errors is None else errors):
+            raise StorageError(FAULT_NAMES.get(operation, f"body-{operation}"), "Input/output error")
 
     async def _dawdle(self) -> None:
         for _ in range(self._random.randint(0, self.faults.latency_turns)):
@@ -165,8 +261,17 @@ class FaultyFileBodies(FaultyBodies):
         super().__init__(files, seed, faults)
         self._files = files
 
-    def open(self) -> int:
-        return self._files.open()
+    def open(self, expected_bytes: int = 0) -> int:
+        return self._files.open(expected_bytes)
 
     def close(self) -> None:
         self._files.close()
+
+    def keep_apart_now(self, keys: Iterable[BodyKey]) -> int:
+        return self._files.keep_apart_now(keys)
+
+    def list_bodies(self) -> Iterator[tuple[str, list[str]]]:
+        return self._files.list_bodies()
+
+    def remove_now(self, keys: Iterable[BodyKey]) -> int:
+        return self._files.remove_now(keys)

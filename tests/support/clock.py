@@ -21,10 +21,19 @@ class FakeClock:
 
     def __init__(self, now_ms: int = 0) -> None:
         self._now_ms = now_ms
+        self._stepped_ms = 0
         self._timers: list[FakeTimer] = []
 
     def now_ms(self) -> int:
         return self._now_ms
+
+    def monotonic_ms(self) -> int:
+        return self._now_ms - self._stepped_ms
+
+    def step(self, by_ms: int) -> None:
+        """Set the wall clock, as somebody with the rights to do so may; no time passes, no timer fires."""
+        self._now_ms += by_ms
+        self._stepped_ms += by_ms
 
     def call_at(self, at_ms: int, callback: Callable[[], None]) -> FakeTimer:
         timer = FakeTimer(at_ms, callback)

@@ -55,6 +55,11 @@ class Running:
     admin: str
 
 
+def journal_text(folder: Path) -> str:
+    """Return all lines of the journal below the folder of an origin."""
+    return "".join(path.read_text("ascii") for path in sorted((folder / "journal").glob("*.log")))
+
+
 @asynccontextmanager
 async def running_origin(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
     """Start an origin in this process, and stop it whatever happens."""

@@ -85,9 +85,13 @@ class JournalWatch:
     def choices(self, event_id: str) -> dict[SegmentKey, list[Choice]]:
         """Return the choices made for each segment, oldest first."""
         made: dict[SegmentKey, list[Choice]] = {}
+        copies: dict[int, Candidate] = {}
         for entry in self.entries:
-            if isinstance(entry.record, Chosen) and entry.record.key.event_id == event_id:
-                made.setdefault(entry.record.key, []).append(entry.record.choice)
+            record = entry.record
+            if isinstance(record, Published):
+                copies[entry.sequence] = record.candidate
+            elif isinstance(record, Chosen) and record.key.event_id == event_id:
+                made.setdefault(record.key, []).append(record.choice(copies[record.copy_sequence]))
         return made
 
     def manifests(self, event_id: str, pipeline_id: str, name: str) -> list[Manifest]:

@@ -22,7 +22,8 @@ def _told(*entries: Record) -> list[Report]:
     catalog = MemoryCatalog()
     follow = JournalReports(catalog, told.append)
     for sequence, record in enumerate(entries, start=1):
-        entry = Entry(Moment(DUE_MS, sequence), record)
+        moment = record.candidate.moment if isinstance(record, records.Published) else Moment(DUE_MS, sequence)
+        entry = Entry(moment, record)
         catalog.apply(entry)
         follow(entry)
     return told
@@ -38,7 +39,8 @@ def test_an_init_segment_is_never_late() -> None:
 
 def test_a_choice_is_told_with_the_time_since_the_first_copy() -> None:
     choice = Choice(COPY_OF_A, Rule.FIRST_IN_ORDER, COPY_OF_A.published_ms, (("b", Loss.ORDER),))
-    *_, told = _told(records.Published(KEY, COPY_OF_B), records.Published(KEY, COPY_OF_A), records.Chosen(KEY, choice))
+    copies = [records.Published(KEY, COPY_OF_B), records.Published(KEY, COPY_OF_A)]
+    *_, told = _told(*copies, records.Chosen.of(KEY, choice))
     assert told == Chosen("a", "v360", FIRST, "first-in-order", decision_ms=40, losses={"b": "order"})
 
 
