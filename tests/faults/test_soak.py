@@ -33,6 +33,7 @@ def test_what_has_aged_out_is_removed_and_nothing_is_missed(tmp_path: Path) -> N
     asyncio.run(soak.run())
     shown = "\n".join(table(soak))
     assert soak.wrong == [], shown
+    assert soak.counts["answers"] > 10 * soak.counts["too late"], shown
     third = len(soak.samples) // 3
     segments = (PLAN.dvr_window_ms + PLAN.retention_ms) // PLAN.segment_ms + SLACK
     files_max = segments * len(RENDITIONS) * len(PIPELINES) + OTHER_FILES
