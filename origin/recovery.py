@@ -51,9 +51,9 @@ def sweep(files: FileBodies, stores: Stores, clock: Clock, *, is_complete: bool)
     unrecorded: list[BodyKey] = []
     missing: list[BodyKey] = []
     for folder, names in files.list_bodies():
-        found = {key for name in names if is_body_key(key := BodyKey(f"{folder}/{name}"))}
+        found = {BodyKey(f"{folder}/{name}") for name in names}
         expected = _expected(catalog, folder, recorded.pop(folder, None))
-        unrecorded += found - expected
+        unrecorded += (key for key in found - expected if is_body_key(key))  # what is not ours is left alone
         missing += expected - found
     for folder, place in recorded.items():
         missing += _expected(catalog, folder, place)
