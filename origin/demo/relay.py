@@ -95,7 +95,11 @@ class Relay:
         self._newest[track.kind] = body
         if not is_garbled(self._pipeline_id, number, self._fault.garble_percent):
             return body
-        other = next((newest for kind, newest in self._newest.items() if kind != track.kind), None)
+        # Garbage that can be played is delivered where there is nothing else, as before the other pipeline's first
+        # segment: it is sent only where all is garbage.
+        is_all = self._fault.garble_percent == 100
+        others = (newest for kind, newest in self._newest.items() if kind != track.kind and is_all)
+        other = next(others, None)
         kind, garbage = garble(kind_of(number, track.index), body, number, other)
         self._tell(Garbled(self._pipeline_id, track.rendition_id, number, kind.value, digest_of(garbage)))
         return garbage
