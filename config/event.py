@@ -19,6 +19,7 @@ from config.fields import (
 )
 from config.problems import Location
 from config.section import Documented, Section
+from config.units import DAY, MINUTE, SECOND
 from selection.model import (
     CMAF_SUFFIXES,
     Checks,
@@ -33,13 +34,10 @@ from selection.model import (
     rendition_template,
 )
 
-SECOND: Final = 1_000
-MINUTE: Final = 60_000
-DAY: Final = 86_400_000
-
 INIT_DEFAULT: Final = "$RepresentationID$/init.mp4"
 TIMESCALE_DEFAULTS: Final = {Kind.VIDEO: 90_000, Kind.MUXED: 90_000, Kind.TEXT: 90_000, Kind.AUDIO: 48_000}
 HOLD_AHEAD_MARGIN_MS: Final = 1 * SECOND
+LIVE_EDGE_SEGMENTS: Final = 3
 
 
 class SelectionSettings(Section):
@@ -220,6 +218,20 @@ class EventSettings(Section):
         le=2 * MINUTE,
         description="A request is held, not refused, when its segment is due within this time.",
     )
+    live_edge_ms: Annotated[DurationMs | None, Documented(default="three segments")] = Field(
+        None,
+        alias="live_edge",
+        ge=0,
+        le=10 * MINUTE,
+        description="Under load, requests for segments due within this time go first.",
+    )
+    recent_ms: Annotated[DurationMs | None, Documented(default="`live_edge` + 1m")] = Field(
+        None,
+        alias="recent",
+        ge=0,
+        le=DAY,
+        description="Then those due within this time; older ones are rewinds and are refused first.",
+    )
     media: NameTemplate = Field("$RepresentationID$/$Number$.m4s", description="Names of the segments.")
     init: Annotated[
         InitTemplate | None,
@@ -237,6 +249,18 @@ class EventSettings(Section):
             return self.hold_ahead_ms
         return ceil(self.segment_duration_seconds * 1000) + HOLD_AHEAD_MARGIN_MS
 
+    @property
+    def effective_live_edge_ms(self) -> int:
+        """`live_edge`; by default three segments, rounded up to a ms."""
+        if self.live_edge_ms is not None:
+            return self.live_edge_ms
+        return ceil(self.segment_duration_seconds * 1000 * LIVE_EDGE_SEGMENTS)
+
+    @property
+    def effective_recent_ms(self) -> int:
+        """`recent`; by default a minute more than the live edge."""
+        return self.effective_live_edge_ms + MINUTE if self.recent_ms is None else self.recent_ms
+
     def to_event(self) -> Event:
         """Return the event these settings describe. They fit together, or `Settings` would not exist."""
         return Event(
@@ -249,6 +273,8 @@ class EventSettings(Section):
             dvr_window_ms=self.dvr_window_ms,
             retention_ms=self.retention_ms,
             hold_ahead_ms=self.effective_hold_ahead_ms,
+            live_edge_ms=self.effective_live_edge_ms,
+            recent_ms=self.effective_recent_ms,
             start_ms=self.start_ms,
             end_ms=self.end_ms,
             policy=SelectionPolicy(self.selection.prefer_wait_ms, self.selection.grace_ms, self.selection.score),

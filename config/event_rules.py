@@ -37,6 +37,11 @@ def _wait_findings(event: EventSettings) -> Iterator[Finding]:
     if event.hold_ahead_ms is not None:
         hold_ahead = duration(("hold_ahead",), event.hold_ahead_ms)
         yield from at_least(hold_ahead, segment, "the next segment would be refused instead of held")
+    live_edge = duration(("live_edge",), event.effective_live_edge_ms)
+    yield from at_least(live_edge, segment, "the newest segment would not go first while it is the newest")
+    if event.recent_ms is not None:
+        recent = duration(("recent",), event.recent_ms)
+        yield from at_least(recent, live_edge, "segments would count as rewinds at the live edge")
 
 
 def _span_findings(event: EventSettings) -> Iterator[Finding]:

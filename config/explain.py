@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from config.problems import SettingError, shown
 from config.reference import choices, iterate_settings, limit
+from config.section import marks
 
 
 class Explanation(NamedTuple):
@@ -105,6 +106,11 @@ def _either(field: FieldInfo | None) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]])
 
 
+def _entries_count_max(field: FieldInfo | None) -> int:
+    assert field is not None, "only settings have bounds"
+    return next(int(mark.max_length) for mark in marks(field) if hasattr(mark, "max_length"))
+
+
 def _as_text(value: Value) -> str:
     return f"put it into quotes: '{value.raw}'" if isinstance(value.raw, bool | int) else "write a single text"
 
@@ -119,6 +125,7 @@ _BY_KIND: Final[dict[str, Callable[[Value], tuple[str, str]]]] = {
     "enum": lambda value: ("is not one of the choices", f"write {_either(value.field)}"),
     "literal_error": lambda value: ("is not one of the choices", f"write {_either(value.field)}"),
     "tuple_type": lambda value: ("is not a list", "begin each entry with '- ' on a line of its own"),
+    "too_long": lambda value: ("has too many entries", f"keep at most {_entries_count_max(value.field)}"),
     "too_short": lambda value: ("is not enough", "add at least one entry"),
     "model_type": lambda value: ("is not a section of keys", f"write keys below it: {', '.join(value.keys)}"),
 }

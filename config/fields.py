@@ -67,12 +67,17 @@ def parse_address(value: object) -> Address:
             f"{shown(value)}: there is no port {port}", f"write a port from 0 (any free one) to {PORT_MAX}"
         )
     try:
-        return Address(_checked_host(host), port)
+        return Address(checked_host(host), port)
     except AddressValueError as exc:
         raise SettingError(f"{shown(value)}: {host} is not a host", _address_remedy(host)) from exc
 
 
-def _checked_host(host: str) -> str:
+def checked_host(host: str) -> str:
+    """Return a host as it is written in general: an IPv6 address without its brackets, an IPv4 address, or a name.
+
+    Raises:
+        AddressValueError: None of them.
+    """
     if host.startswith("["):
         return str(IPv6Address(host[1:-1]))
     if host.replace(".", "").isdigit():

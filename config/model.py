@@ -3,17 +3,19 @@
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from config.event import MINUTE, SECOND, EventSettings, PipelineSettings, RenditionSettings, SelectionSettings
+from config.event import EventSettings, PipelineSettings, RenditionSettings, SelectionSettings
 from config.event_rules import event_findings
-from config.fields import Address, Count, DirectoryPath, DurationMs, ListenAddress, SizeBytes, Switch
+from config.fields import Address, Count, DirectoryPath, DurationMs, Identifier, ListenAddress, SizeBytes, Switch
+from config.limits import Limits
+from config.peers import PEERS_COUNT_MAX, PeerSettings, peer_findings
 from config.problems import BrokenRules, Finding, SettingError, key_path, shown
 from config.rules import at_most, duration, less_than, percent, size, unique_ids
 from config.section import Documented, Section
-from config.units import format_duration_ms, format_seconds
+from config.units import GIB, MIB, MINUTE, SECOND, TIB, format_duration_ms, format_seconds
 from selection.model import Event
 
 __all__ = [
@@ -22,17 +24,13 @@ __all__ = [
     "Limits",
     "Listen",
     "Log",
+    "PeerSettings",
     "PipelineSettings",
     "RenditionSettings",
     "SelectionSettings",
     "Settings",
     "Storage",
 ]
-
-KIB: Final = 1024
-MIB: Final = 1024**2
-GIB: Final = 1024**3
-TIB: Final = 1024**4
 
 
 def _only_one_process(value: object) -> object:
@@ -105,36 +103,22 @@ class Storage(Section):
         yield from less_than(refuse_old, refuse, "live segments would be refused no later than old ones")
 
 
-class Limits(Section):
-    """Bounds on what one client, or all of them together, can take."""
-
-    segment_bytes: SizeBytes = Field(
-        64 * MIB, ge=1 * KIB, le=1 * GIB, description="Largest segment or init segment a packager may PUT."
-    )
-    manifest_bytes: SizeBytes = Field(
-        1 * MIB, ge=1 * KIB, le=64 * MIB, description="Largest manifest a packager may PUT."
-    )
-    hold_ms: DurationMs = Field(
-        8 * SECOND, alias="hold", ge=0, le=2 * MINUTE, description="How long a request is held at most, then 404."
-    )
-    holds: Count = Field(20_000, ge=0, le=1_000_000, description="Requests held at once; those beyond are refused.")
-    uploads: Count = Field(
-        512, ge=1, le=65_536, description="PUTs in progress at once; those beyond are refused with 503."
-    )
-    body_idle_ms: DurationMs = Field(
-        15 * SECOND,
-        alias="body_idle",
-        ge=100,
-        le=10 * MINUTE,
-        description="How long the body of a PUT may pause, or take to begin, before the upload is dropped.",
-    )
-
-
 class Log(Section):
     """What is written to the log."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least important line to write.")
     requests: Switch = Field(True, description="Whether every request writes one line when it ends.")
+    requests_per_second: Count = Field(
+        1_000,
+        ge=1,
+        le=1_000_000,
+        description="Such lines a second and listener; how many more there were is told once.",
+    )
+
+    @property
+    def lines_per_second(self) -> int:
+        """Lines a second for requests; 0 for none."""
+        return self.requests_per_second if self.requests else 0
 
 
 class Settings(Section):
@@ -154,6 +138,10 @@ class Settings(Section):
         description="How long a graceful stop waits for requests in progress.",
     )
     log: Log = Log()
+    region: Identifier | None = Field(
+        None, description="Where this origin stands; peers of this region are left out, so that all can have one list."
+    )
+    peers: tuple[PeerSettings, ...] = Field((), max_length=PEERS_COUNT_MAX)
     events: tuple[EventSettings, ...] = Field(examples=[[{}]], min_length=1)
 
     @model_validator(mode="after")
@@ -176,6 +164,7 @@ class Settings(Section):
             yield from (finding.below("events", index) for finding in event_findings(event))
             yield from self._hold_findings(index, event)
         yield from self._body_idle_findings()
+        yield from peer_findings(self.peers)
 
     def _hold_findings(self, index: int, event: EventSettings) -> Iterator[Finding]:
         why = "the hold would end before the segment is due"
@@ -203,6 +192,11 @@ class Settings(Section):
                 f" {format_seconds(longest)}: ffmpeg opens a PUT a whole segment before its body",
                 f"make limits.body_idle more than twice as long as the segment: over {format_seconds(2 * longest)}",
             )
+
+    @property
+    def backups(self) -> tuple[PeerSettings, ...]:
+        """The peers that are not this origin itself, nearest first."""
+        return tuple(peer for peer in self.peers if peer.region != self.region)
 
     def to_events(self) -> tuple[Event, ...]:
         """Return the events these settings describe."""

@@ -40,8 +40,9 @@ def read_environment(environment: Mapping[str, str]) -> Iterator[Override | Prob
 
 
 def _variable_remedy(name: str, names: Sequence[str]) -> str:
-    if name.startswith(f"{ENVIRONMENT_PREFIX}EVENTS"):
-        return f"set events in the file, or with {FLAG} events[0].KEY=VALUE"
+    for key in ("events", "peers"):
+        if name.startswith(f"{ENVIRONMENT_PREFIX}{key.upper()}"):
+            return f"set {key} in the file, or with {FLAG} {key}[0].KEY=VALUE"
     # Without the prefix, which would make every name look like every other.
     tails = [known.removeprefix(ENVIRONMENT_PREFIX) for known in names]
     likely = get_close_matches(name.removeprefix(ENVIRONMENT_PREFIX), tails, n=1)

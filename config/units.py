@@ -11,7 +11,16 @@ from typing import Final
 
 from config.problems import SettingError, shown
 
-_MS_PER_UNIT: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+SECOND: Final = 1_000
+MINUTE: Final = 60_000
+HOUR: Final = 3_600_000
+DAY: Final = 86_400_000
+KIB: Final = 1024
+MIB: Final = 1024**2
+GIB: Final = 1024**3
+TIB: Final = 1024**4
+
+_MS_PER_UNIT: Final = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": 1}
 # Digits are bounded, so that no text makes a number that is slow to compute with.
 _AMOUNT: Final = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
 _DURATION = re.compile("".join(f"(?:({_AMOUNT}){unit})?" for unit in _MS_PER_UNIT))
@@ -20,13 +29,13 @@ _RATIO = re.compile(r"([0-9]{1,15})/([0-9]{1,15})")
 _DURATION_REMEDY: Final = "write it like 500ms, 2s, 1.5s, 30m, 1h30m or 2d"
 
 _BYTES_PER_UNIT: Final = {
-    "TiB": 1024**4,
+    "TiB": TIB,
     "TB": 1000**4,
-    "GiB": 1024**3,
+    "GiB": GIB,
     "GB": 1000**3,
-    "MiB": 1024**2,
+    "MiB": MIB,
     "MB": 1000**2,
-    "KiB": 1024,
+    "KiB": KIB,
     "KB": 1000,
     "B": 1,
 }

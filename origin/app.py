@@ -16,7 +16,7 @@ from origin.admin import Admin, Insight
 from origin.clock import Clock, SystemClock
 from origin.collector import Collector
 from origin.decider import Decider
-from origin.deliver import Deliverer
+from origin.deliver_side import DeliverSide, Shared, connection_limits, watch_connections
 from origin.desync import DesyncWatch
 from origin.disk_watch import DiskWatch
 from origin.health import Health, State
@@ -26,11 +26,10 @@ from origin.metrics import Metrics
 from origin.publish import Publisher, PublishLimits
 from origin.receive import UploadServer
 from origin.recovery import sweep
-from origin.routes import admin_handler, deliver_handler, publish_handler
+from origin.routes import admin_edge, publish_edge
 from origin.server import OriginServer
 from origin.target import Programmes
 from origin.time_watch import TimeWatch
-from origin.waiters import Waiters
 from selection.capacity import CapacityLevel
 from storage.base import Stores
 from storage.bodies import FileBodies
@@ -40,13 +39,9 @@ from storage.journal import FileJournal
 from storage.media_places import media_place
 from storage.ram import RamTier
 from storage.records import Chosen, Entry
-from storage.tiered import TieredBodies
 
 log = logging.getLogger(__name__)
 
-# An idle connection costs little and a cache keeps few: longer than any cache's own limit (nginx: 60 s), so
-# that it is the cache that closes, and never while it sends the next request.
-KEEPALIVE_S: Final = 75
 BACKLOG: Final = 1024
 # Uploads have been waited for when their connections are shut down; what is left then is to be cut.
 CUT_AFTER_MS: Final = 500
@@ -88,9 +83,10 @@ class Origin:
         self._files = FileBodies(root / "bodies", fsync=fsync)
         self.journal = FileJournal(root / "journal", fsync=fsync, standing=self.catalog.standing)
         self._ram = RamTier(settings.storage.ram_bytes, partial(media_place, self.programmes.events))
-        bodies = TieredBodies(self._ram, self._files, lambda result: self.metrics.cache_requests.labels(result).inc())
-        self.stores = Stores(bodies, self.journal, self.catalog)
-        self.waiters = Waiters(settings.limits.holds, self.metrics.holds_in_progress.set, settings.limits.hold_ms)
+        shared = Shared(settings, self.programmes, self.clock, self.metrics)
+        self._deliver = DeliverSide(shared, self._ram, self._files)
+        self.waiters = self._deliver.waiters
+        self.stores = Stores(self._deliver.bodies, self.journal, self.catalog)
         self._decider = Decider(self.programmes.events, self.stores, self.clock, self.metrics.observe_fault)
         self._intake = Intake(
             self.programmes.events, self.stores, self._decider, self.clock, on_fault=self.metrics.observe_fault
@@ -110,11 +106,13 @@ class Origin:
             StorageError: The disk cannot be used. OSError: An address is in use.
         """
         try:
-            admin = OriginServer(admin_handler(self._admin()))
+            admin = OriginServer(admin_edge(self._admin()).handle)
             self.admin_address = await self._listen(admin, self.settings.listen.admin)
             self.health.state = State.RECOVERING
             await asyncio.to_thread(self._recover)  # probes are answered meanwhile
-            self.deliver_address = await self._listen(self._deliver_server(), self.settings.listen.deliver)
+            self.deliver_address = await self._listen(
+                self._deliver.open(self.catalog, self._intake.check_lost), self.settings.listen.deliver
+            )
             self._upload_server = self._publish_server()
             self.publish_address = await self._listen(
                 self._upload_server, self.settings.listen.publish, patience_ms=CUT_AFTER_MS
@@ -141,10 +139,11 @@ class Origin:
             return
         self.health.state = State.STOPPING
         log.info("stopping", extra=fields(held=self.waiters.count))
-        self.waiters.close()
+        await self.waiters.close()
         admin, deliver, publish = self._runners[:1], self._runners[1:2], self._runners[2:]
         await asyncio.gather(*(runner.cleanup() for runner in deliver), *map(self._finish_uploads, publish))
         self._decider.stop()
+        self._deliver.close()
         if self._collecting is not None:
             self._collecting.cancel()
             await asyncio.gather(self._collecting, return_exceptions=True)
@@ -217,19 +216,6 @@ class Origin:
     def _collector(self) -> Collector:
         return Collector(self.programmes.events, self.stores, self.clock, self._time, self._disk, self.metrics)
 
-    def _deliver_server(self) -> OriginServer:
-        deliverer = Deliverer(
-            self.programmes,
-            self.stores,
-            self.waiters,
-            self.clock,
-            self.metrics,
-            on_lost=self._intake.check_lost,
-        )
-        handler = deliver_handler(deliverer, self.metrics, log_requests=self.settings.log.requests)
-        # A client that leaves must free its place in the waiting list: its handler is cancelled.
-        return OriginServer(handler, handler_cancellation=True, keepalive_timeout=KEEPALIVE_S)
-
     def _publish_server(self) -> UploadServer:
         settings = self.settings
         self._publisher = Publisher(
@@ -246,15 +232,18 @@ class Origin:
                 has_space=self._disk.has_space,
             ),
         )
-        handler = publish_handler(self._publisher, self.metrics, log_requests=settings.log.requests)
+        handler = publish_edge(self._publisher, self.metrics, log_lines=settings.log.lines_per_second).handle
         # A refused body is read to its end and dropped: closing a persistent connection would kill ffmpeg.
         linger_s = settings.limits.body_idle_ms / 1000
-        return UploadServer(
+        server = UploadServer(
             handler,
-            keepalive_timeout=KEEPALIVE_S,
             lingering_time=linger_s,
             read_bufsize=UPLOAD_BUFFER_BYTES,
+            limits=connection_limits(settings),
+            observe=self.metrics.refusal_observer("publish"),
         )
+        watch_connections(self.metrics, "publish", server)
+        return server
 
     async def _listen(self, server: OriginServer, address: Address, patience_ms: int | None = None) -> tuple[str, int]:
         """Open a listener. At the end it waits for requests in progress, by default for the stop timeout."""
@@ -273,6 +262,12 @@ class Origin:
         self.metrics.set_limits(
             {
                 "holds": limits.holds,
+                "holds_per_event": limits.holds_per_event,
+                "holds_per_segment": limits.holds_per_segment,
+                "connections": limits.connections,
+                "connections_per_address": limits.connections_per_address,
+                "reads": limits.reads,
+                "unsent_bytes": limits.unsent_bytes,
                 "uploads": limits.uploads,
                 "segment_bytes": limits.segment_bytes,
                 "ram_bytes": self.settings.storage.ram_bytes,

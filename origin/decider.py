@@ -15,7 +15,7 @@ from origin.logs import fields
 from selection.decide import Choose, Situation, Wait, Withdraw, decide
 from selection.model import Candidate, Event, SegmentKey
 from selection.rank import MISMATCHED_INIT
-from storage.base import Stores
+from storage.base import Catalog, Stores
 from storage.errors import StorageError
 from storage.records import Chosen, Lost, Record, Withdrawn
 
@@ -23,6 +23,19 @@ log = logging.getLogger(__name__)
 
 # A choice that could not be recorded is tried again: the disk may be full for a moment only.
 RETRY_MS: Final = 500
+
+
+def situation_of(event: Event, key: SegmentKey, catalog: Catalog) -> Situation:
+    """Return what the rules are asked about: what is known of a segment now."""
+    return Situation(
+        event=event,
+        key=key,
+        candidates=catalog.candidates(key),
+        neighbours=lambda number: catalog.candidates(key._replace(number=number)),
+        masks=catalog.masks(event.id),
+        current=catalog.choice(key),
+        has_lost_choice=catalog.has_lost_choice(key),
+    )
 
 
 class Decider:
@@ -82,16 +95,7 @@ class Decider:
         It comes to rest: each further choice is less flawed than the one before.
         """
         now_ms = self._now_ms()
-        situation = Situation(
-            event=event,
-            key=key,
-            candidates=self._catalog.candidates(key),
-            neighbours=lambda number: self._catalog.candidates(key._replace(number=number)),
-            masks=self._catalog.masks(event.id),
-            current=self._catalog.choice(key),
-            has_lost_choice=self._catalog.has_lost_choice(key),
-        )
-        match decide(situation, now_ms):
+        match decide(situation_of(event, key, self._catalog), now_ms):
             case Choose(choice):
                 is_recorded = self._record(key, Chosen.of(key, choice), now_ms)
                 if any(defect.name == MISMATCHED_INIT for defect in choice.candidate.defects) and not key.is_init:

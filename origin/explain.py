@@ -5,6 +5,7 @@ Rendered from the catalog, which is the journal folded into memory; so it is the
 
 from typing import Any
 
+from origin.decider import situation_of
 from origin.headers import etag
 from selection.decide import SEQUENCE_MAX, Situation, Wait, decide, is_down, is_masked
 from selection.model import Candidate, Choice, Event, Facts, Loss, Moment, SegmentKey, TrackFacts
@@ -15,15 +16,7 @@ from storage.base import Catalog
 
 def explain(event: Event, key: SegmentKey, catalog: Catalog, now_ms: int) -> dict[str, Any]:
     """Return the state of a segment, or of an init segment, as a document."""
-    situation = Situation(
-        event=event,
-        key=key,
-        candidates=catalog.candidates(key),
-        neighbours=lambda number: catalog.candidates(key._replace(number=number)),
-        masks=catalog.masks(event.id),
-        current=catalog.choice(key),
-        has_lost_choice=catalog.has_lost_choice(key),
-    )
+    situation = situation_of(event, key, catalog)
     document: dict[str, Any] = {"event": event.id, "rendition": key.rendition_id, "number": key.number}
     if key.number is not None:
         document |= {

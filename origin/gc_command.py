@@ -81,12 +81,17 @@ def run_gc(parsed: argparse.Namespace) -> int:
         console.print(_table(plan, now_ms))
     copies, size_bytes = sum(due.copies for due in plan), sum(due.bytes for due in plan)
     console.print(
-        f"{len(plan)} buckets with {copies} copies, {format_size(size_bytes)}, would go."
+        f"{_counted(len(plan), 'bucket', 'buckets')} with {_counted(copies, 'copy', 'copies')},"
+        f" {format_size(size_bytes)}, would go."
         f" Disk level: {disk.level}; retention counts as 0 from shrink on."
     )
     if caveat:
         console.print(f"But nothing would be deleted yet: {caveat}")
     return 0
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
 
 
 def explain_collection(settings: Settings, now_ms: int) -> tuple[list[Due], TimeWatch, DiskWatch]:

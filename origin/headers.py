@@ -5,10 +5,10 @@ from typing import Final
 
 from selection.cache_policy import CachePolicy
 from selection.model import Candidate, Choice, Defect, Event, Kind, Rendition, SegmentKey
+from storage.records import Manifest
 
 # Vendors purge by tag; a block of 32 segments (about a minute) is fine enough to name and coarse enough to list.
 NUMBERS_PER_TAG: Final = 32
-STALE_S: Final = 60
 
 _MEDIA_TYPES: Final = {
     "m4s": "video/iso.segment",
@@ -44,18 +44,24 @@ def media_type(name: str, kind: Kind | None = None) -> str:
 def life_time(policy: CachePolicy) -> dict[str, str]:
     """Return Cache-Control, and the same life time in ms for caches that can use it.
 
-    Whole seconds are rounded down, but never to 0: a cache does not collapse requests for an answer it may
-    not keep (measured on nginx, Varnish and Traffic Server).
+    Whole seconds are rounded down, but never to 0: a cache does not collapse requests for an answer it may not keep
+    (measured on nginx, Varnish and Traffic Server). An answer that must not outlive its life time gets one second
+    less, as nginx and Traffic Server keep it up to one longer; CDNs, which count from Age and Date, get the exact
+    seconds as CDN-Cache-Control (RFC 9213). Rejected: `s-maxage`, which nginx and CDNs read alike; X-Accel-Expires
+    with an absolute time, which only nginx reads, and holds against its own wall clock.
     """
-    seconds = max(policy.ttl_ms // 1000, 1)
-    directives = ["public", f"max-age={seconds}"]
-    if policy.immutable:
-        directives.append("immutable")
-    if policy.may_be_stale:
-        directives.append(f"stale-if-error={STALE_S}")
-    else:
-        directives.append("stale-while-revalidate=0")
-    return {"Cache-Control": ", ".join(directives), "Live-Origin-TTL": f"{policy.ttl_ms}ms"}
+    exact = max(policy.ttl_ms // 1000, 1)
+    seconds = max(exact - 1, 1) if policy.must_not_outlive else exact
+    immutable = ", immutable" if policy.immutable else ""
+    stale = f"stale-while-revalidate={policy.stale_ms // 1000}"
+    if_error = f", stale-if-error={policy.stale_if_error_ms // 1000}" if policy.stale_if_error_ms else ""
+    fields = {
+        "Cache-Control": f"public, max-age={seconds}{immutable}, {stale}{if_error}",
+        "Live-Origin-TTL": f"{policy.ttl_ms}ms",
+    }
+    if seconds != exact:
+        fields["CDN-Cache-Control"] = f"max-age={exact}, {stale}"
+    return fields
 
 
 def http_date(at_s: int) -> str:
@@ -125,11 +131,25 @@ def segment_headers(event: Event, key: SegmentKey, choice: Choice) -> dict[str, 
     tags = purge_tags(key, candidate.pipeline_id, region)
     fields["Cache-Tag"] = ",".join(tags)
     fields["Surrogate-Key"] = " ".join(tags)
+    if candidate.score is not None:
+        fields["Live-Origin-Score"] = str(candidate.score)
     if candidate.defects:
         fields["Live-Origin-Defects"] = defects_field(candidate.defects)
     if not key.is_init and candidate.facts is not None and candidate.facts.init_digest is not None:
         fields["Live-Origin-Init"] = etag(candidate.facts.init_digest)
     return fields
+
+
+def manifest_headers(name: str, manifest: Manifest) -> dict[str, str]:
+    """Return what every answer about a packager's manifest carries."""
+    return {
+        "Content-Type": media_type(name),
+        "ETag": etag(manifest.digest),
+        "Last-Modified": http_date(manifest.published_ms // 1000),
+        "Accept-Ranges": "bytes",
+        "Live-Origin-Pipeline": manifest.pipeline_id,
+        "CMSD-Static": f'ot=m,st=l,at={manifest.published_ms},n="live-origin"',
+    }
 
 
 def cmsd_static(event: Event, rendition: Rendition, key: SegmentKey, candidate: Candidate) -> str:

@@ -19,7 +19,7 @@ from selection.judge import corrupt, init_defects, segment_defects
 from selection.media import MediaError
 from selection.model import Candidate, Checks, Defect, Event, Facts, Format, Rendition, SegmentKey
 from selection.reading import Reading, read_init, read_segment
-from storage.base import Catalog, Stores, body_key, digest_of
+from storage.base import Catalog, Stores, body_key, copy_of, digest_of
 from storage.errors import StorageError
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ class Inspector:
         rendition, choice = event.rendition(key.rendition_id), self._catalog.choice(init_key)
         reference_copy = None if choice is None else choice.candidate
         reference = await self._init(init_key, reference_copy)
-        own_copy = self._copy(init_key, pipeline_id)
+        own_copy = copy_of(self._catalog, init_key, pipeline_id)
         own = reference if own_copy == reference_copy else await self._init(init_key, own_copy)
         # A pipeline that sent none, or none that can be read, makes segments for the one that is delivered.
         needed_copy, needed = (reference_copy, reference) if own is None else (own_copy, own)
@@ -104,14 +104,11 @@ class Inspector:
         digest, outcome, mismatch = await _off_loop(body, read)
         if isinstance(outcome, MediaError):
             return Inspected(digest, (corrupt(outcome),))
-        previous = self._copy(key._replace(number=number - 1), pipeline_id)
+        previous = copy_of(self._catalog, key._replace(number=number - 1), pipeline_id)
         # Where the delivered init segment will do, that is the one.
         init_copy = needed_copy if mismatch is not None or reference is None else reference_copy
         facts = outcome.facts if init_copy is None else replace(outcome.facts, init_digest=init_copy.digest)
         return Inspected(digest, segment_defects(event, rendition, number, outcome, previous, mismatch), facts)
-
-    def _copy(self, key: SegmentKey, pipeline_id: str) -> Candidate | None:
-        return next((copy for copy in self._catalog.candidates(key) if copy.pipeline_id == pipeline_id), None)
 
     async def _init(self, key: SegmentKey, copy: Candidate | None) -> Init | None:
         """Return a recorded init segment, after a restart from its body; None if there is none, or none to read."""

@@ -19,7 +19,7 @@ from selection.judge import merged
 from selection.model import Candidate, Choice, Defect, Event, SegmentKey
 from selection.rank import flaws
 from selection.window import OUTSIDE, WindowClass, classify, opens_ms
-from storage.base import BodyKey, Incoming, Stores, body_key, manifest_key
+from storage.base import BodyKey, Incoming, Stores, body_key, copy_of, manifest_key
 from storage.errors import BodyDamaged, BodyMissing, StorageError
 from storage.records import Manifest, ManifestPublished, Published
 
@@ -148,7 +148,8 @@ class Intake:
         if settled is not None:
             await self._discard_unused(upload.key, upload.pipeline_id, digest)
             return settled
-        former = self._copy(upload.key, upload.pipeline_id)
+        former = copy_of(self._catalog, upload.key, upload.pipeline_id)
+        choice = self._catalog.choice(upload.key)
         try:
             candidate = self._record(upload, found)
         except StorageError:
@@ -157,6 +158,9 @@ class Intake:
         await self._journal.sync()
         if former is not None:
             await self._discard_unused(upload.key, upload.pipeline_id, former.digest)
+        if choice is not None and choice.candidate.pipeline_id == upload.pipeline_id and choice.candidate != former:
+            # One that was delivered on after a corrupt copy had replaced it, until now.
+            await self._discard_unused(upload.key, upload.pipeline_id, choice.candidate.digest)
         return Stored(candidate, replaced=former is not None)
 
     def incoming(self) -> Incoming:
@@ -213,7 +217,7 @@ class Intake:
 
     def _settle(self, upload: Upload, found: Inspected) -> Unchanged | Refusal | None:
         """Return how an upload ends without a new record, or None if it is to be recorded."""
-        copy = self._copy(upload.key, upload.pipeline_id)
+        copy = copy_of(self._catalog, upload.key, upload.pipeline_id)
         choice = self._catalog.choice(upload.key)
         is_chosen = choice is not None and choice.candidate.pipeline_id == upload.pipeline_id
         # What is said of a copy counts until it is chosen: the choice was made with what was known then.
@@ -227,10 +231,6 @@ class Intake:
             # Only a less flawed copy may take the place of one that caches may hold: that is an upgrade.
             return None if flaws(found.defects) < flaws(choice.candidate.defects) else Conflict(choice)
         return None
-
-    def _copy(self, key: SegmentKey, pipeline_id: str) -> Candidate | None:
-        candidates = self._catalog.candidates(key)
-        return next((candidate for candidate in candidates if candidate.pipeline_id == pipeline_id), None)
 
     def _record(self, upload: Upload, found: Inspected) -> Candidate:
         moment = self._journal.next_moment(self._clock.now_ms())
@@ -259,7 +259,7 @@ class Intake:
 
     async def _discard_unused(self, key: SegmentKey, pipeline_id: str, digest: str) -> None:
         """Delete a body unless a copy or the choice in force still speaks of it."""
-        copy, choice = self._copy(key, pipeline_id), self._catalog.choice(key)
+        copy, choice = copy_of(self._catalog, key, pipeline_id), self._catalog.choice(key)
         if copy is not None and copy.digest == digest:
             return
         if choice is not None and (choice.candidate.pipeline_id, choice.candidate.digest) == (pipeline_id, digest):

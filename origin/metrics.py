@@ -10,16 +10,24 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from origin.connections import Reason as CutReason
+from origin.reply import Reply
 from selection.desync import Comparison, Difference
 from selection.model import Event, Loss, Rule
 from selection.rank import SEVERITY
+from selection.request_class import RequestClass
+from selection.shedding import Reason
 from selection.window import due_ms, newest_due_number
 from storage.errors import StorageError
 from storage.records import Chosen, Entry, Lost, Published
 
 # Edges around what matters: a frame, a prefer-wait, a grace, a segment, the hold limit.
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+_RELEASE_SECONDS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1.0)
 _LATENESS_SECONDS: Final = (-2.0, -1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0)
+
+# What requests are refused for: what `selection.shedding` says, and the bounds on held requests.
+SHED_REASONS: Final = (*(reason.value for reason in Reason), "holds", "holds-per-event", "holds-per-segment")
 
 
 class Metrics:
@@ -107,6 +115,33 @@ class Metrics:
         self.hold_duration = Histogram(
             "origin_hold_duration_seconds", "How long a request was held.", ["woken"], buckets=_SECONDS, registry=r
         )
+        self.hold_release = Histogram(
+            "origin_hold_release_seconds",
+            "From the choice of a segment to the first byte written to the last request held for it.",
+            buckets=_RELEASE_SECONDS,
+            registry=r,
+        )
+        self.shed = Counter(
+            "origin_shed",
+            "Requests refused for load, by their class and what was short.",
+            ["class", "reason"],
+            registry=r,
+        )
+        self.reads_in_flight = Gauge("origin_reads_in_flight", "Reads of the SSD tier now.", registry=r)
+        self.reads_limit = Gauge(
+            "origin_reads_limit", "Reads of the SSD tier that may be in flight now behind the live edge.", registry=r
+        )
+        self.read_duration = Histogram(
+            "origin_read_duration_seconds", "Time a read of the SSD tier took.", buckets=_SECONDS, registry=r
+        )
+        self.unsent_bytes = Gauge(
+            "origin_unsent_bytes", "Bytes of answers that clients have not taken yet.", ["listener"], registry=r
+        )
+        self.loop_lag = Gauge("origin_loop_lag_seconds", "How late the event loop was lately.", registry=r)
+        self.connections = Gauge("origin_connections", "Open connections.", ["listener"], registry=r)
+        self.connections_refused = Counter(
+            "origin_connections_refused", "Connections refused or cut, by reason.", ["listener", "reason"], registry=r
+        )
         self.cache_requests = Counter(
             "origin_cache_requests",
             "Bodies read: from ram, from ssd, or shared with a read in flight.",
@@ -138,6 +173,7 @@ class Metrics:
         self.limit = Gauge("origin_limit", "Configured bounds, to set beside what is used.", ["name"], registry=r)
         self.ready = Gauge("origin_ready", "1 while this origin may take traffic.", registry=r)
         self._create_label_sets()
+        self._create_refusal_sets()
 
     def set_limits(self, limits: dict[str, int]) -> None:
         """Publish the configured bounds."""
@@ -178,6 +214,20 @@ class Metrics:
         self.collected_buckets.labels(event_id).inc()
         self.collected_bytes.labels(event_id).inc(size_bytes)
 
+    def observe_delivery(self, reply: Reply, duration_s: float) -> None:
+        """Count an answer of the deliver listener that took so long beside being held."""
+        self.deliver_requests.labels(reply.facts.get("kind", "none"), reply.outcome).inc()
+        self.deliver_bytes.inc(len(reply.body))
+        self.deliver_duration.observe(max(duration_s, 0))
+
+    def refusal_observer(self, listener: str) -> Callable[[str], None]:
+        """Return what counts the connections of a listener that are refused or cut, by reason."""
+        return lambda reason: self.connections_refused.labels(listener, reason).inc()
+
+    def observe_shed(self, request_class: RequestClass, reason: str) -> None:
+        """Count a request that was refused for load."""
+        self.shed.labels(request_class.value, reason).inc()
+
     def observe_hold(self, held_ms: int, woken: bool) -> None:
         """Record one wait of a held request."""
         self.hold_duration.labels("yes" if woken else "no").observe(held_ms / 1000)
@@ -205,6 +255,14 @@ class Metrics:
                     self.selection.labels(event.id, pipeline.id, rule.value)
                 for loss in Loss:
                     self.selection_loss.labels(event.id, pipeline.id, loss.value)
+
+    def _create_refusal_sets(self) -> None:
+        for listener in ("publish", "deliver"):
+            for cut in CutReason:
+                self.connections_refused.labels(listener, cut.value)
+        for request_class in RequestClass:
+            for reason in SHED_REASONS:
+                self.shed.labels(request_class.value, reason)
 
     def _lag_s(self, event: Event, pipeline_id: str) -> float:
         """Return how far a pipeline is behind the live edge by template; NaN before its first segment."""

@@ -1,4 +1,4 @@
-"""Receiving uploads over aiohttp without losing a complete one. The only module that leans on its private names.
+"""Receiving uploads over aiohttp without losing a complete one. Leans on its private names, as `server` does.
 
 Packagers close the connection right after the last byte and never read the answer; ffmpeg does so after
 each upload, and at its end in persistent mode with requests still queued. aiohttp 3.14 then

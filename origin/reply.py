@@ -22,6 +22,7 @@ class Reply:
         outcome: A word for logs and metrics, from a small fixed set.
         facts: What the log line tells beside it.
         close: Whether the connection must end (the request's body was not read).
+        fields: `headers` and the length of the body as `rendering.render_fields` writes them, if that was done before.
     """
 
     status: int
@@ -30,6 +31,7 @@ class Reply:
     body: bytes = b""
     facts: Mapping[str, object] = field(default_factory=dict)
     close: bool = False
+    fields: bytes | None = None
 
 
 class Problem(Enum):
@@ -54,6 +56,9 @@ class Problem(Enum):
     STORAGE = (503, "Storage fault")
     INTERNAL = (500, "Internal error")
     BAD_REQUEST = (400, "Request not understood")
+    TARGET_TOO_LONG = (414, "Request target too long")
+    HEAD_TOO_LARGE = (431, "Header fields too large")
+    HEAD_TIMEOUT = (408, "Head not received in time")
     TRUNCATED = (400, "Body cut short")
     BAD_HEADER = (400, "Header not understood")
     DIGEST_MISMATCH = (400, "Digest does not match the body")
@@ -67,17 +72,10 @@ class Problem(Enum):
     CODING = (415, "Content coding not supported")
     DISK_FULL = (507, "No space left")
 
-    @property
-    def status(self) -> int:
-        return self.value[0]
-
-    @property
-    def title(self) -> str:
-        return self.value[1]
-
-    @property
-    def slug(self) -> str:
-        return self.name.lower().replace("_", "-")
+    def __init__(self, status: int, title: str) -> None:
+        self.status = status
+        self.title = title
+        self.slug = self.name.lower().replace("_", "-")
 
 
 def problem(

@@ -2,6 +2,7 @@
 
     publish   PUT, POST, DELETE  /{event}/{pipeline}/{name}    publish.Publisher
     deliver   GET, HEAD          /{event}/{name}               deliver.Deliverer   ({event}@{version} too)
+                                 /healthz                      for probes of caches
     admin     GET                /metrics /healthz /readyz     admin.Admin
                                  /api/v1/events/{event}/segments/{rendition}/{number}   /api/v1/gc
               POST               /api/v1/gc/confirm-clock
@@ -14,6 +15,7 @@ import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from aiohttp import web
 
@@ -29,8 +31,10 @@ from selection import cache_policy
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Observer = Callable[[Reply, float], None]
+
+# What stands in the log for a client that left before its answer, as with nginx.
+GONE_STATUS: Final = 499
 
 
 class Edge:
@@ -38,7 +42,8 @@ class Edge:
 
     Args:
         name: The listener, for the log.
-        log_requests: Whether each request gets a line.
+        observe: Told every answer and its seconds, without those it was held.
+        log_lines: How many requests get a line each second; 0 for none. How many more there were is told once.
     """
 
     _serials = itertools.count(1)
@@ -49,71 +54,102 @@ class Edge:
         answer: Callable[[web.BaseRequest], Awaitable[Reply]],
         observe: Observer,
         *,
-        log_requests: bool,
+        log_lines: int,
     ) -> None:
         self._name = name
         self._answer = answer
         self._observe = observe
-        self._log_requests = log_requests
+        self._budget = LineBudget(log_lines)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request of aiohttp's server. Anything unforeseen is a 500 that says nothing of our insides."""
         started_s = time.monotonic()
         try:
             reply = await self._answer(request)
-        except Exception:
-            log.exception("request failed", extra=fields(listener=self._name, method=request.method, path=request.path))
-            reply = problem(Problem.INTERNAL, "This origin made a mistake; it is in its log.", cache_policy.absent())
-        duration_s = time.monotonic() - started_s
-        self._observe(reply, duration_s)
-        if self._log_requests:
-            log.info(
-                "request",
-                extra=fields(
-                    id=next(self._serials),
-                    listener=self._name,
-                    method=request.method,
-                    path=request.path,
-                    status=reply.status,
-                    outcome=reply.outcome,
-                    bytes=len(reply.body),
-                    duration_ms=round(duration_s * 1000, 1),
-                    **reply.facts,
-                ),
-            )
+        except Exception as exc:  # noqa: BLE001  # a mistake of ours is answered, logged and counted
+            reply = self.fail(exc, request.method, request.path)
+        held_ms = reply.facts.get("hold_ms", 0)
+        assert isinstance(held_ms, int)
+        self.note(reply, request.method, request.path, time.monotonic() - started_s, held_ms)
         return response_of(reply)
 
+    def fail(self, exc: Exception, method: str, path: str) -> Reply:
+        """Return the answer where a mistake of ours was made."""
+        log.error("request failed", exc_info=exc, extra=fields(listener=self._name, method=method, path=path))
+        return problem(Problem.INTERNAL, "This origin made a mistake; it is in its log.", cache_policy.unavailable())
 
-def publish_handler(publisher: Publisher, metrics: Metrics, *, log_requests: bool) -> Handler:
-    """Return the handler of the publish listener."""
+    def note(self, reply: Reply, method: str, path: str, duration_s: float, held_ms: int) -> None:
+        """Count and log an answer."""
+        self._observe(reply, duration_s - held_ms / 1000)
+        if self._budget.is_spent():
+            return
+        told: dict[str, object] = {"hold_ms": held_ms} if held_ms else {}
+        log.info(
+            "request",
+            extra=fields(
+                id=next(self._serials),
+                listener=self._name,
+                method=method,
+                path=path,
+                status=reply.status,
+                outcome=reply.outcome,
+                bytes=len(reply.body),
+                duration_ms=round(duration_s * 1000, 1),
+                **{**reply.facts, **told},
+            ),
+        )
+
+    def note_gone(self, method: str, path: str, duration_s: float) -> None:
+        """Count and log a client that left before its answer."""
+        self.note(Reply(GONE_STATUS, "client-gone"), method, path, duration_s, 0)
+
+
+class LineBudget:
+    """So many lines a second, and one that says how many more there would have been."""
+
+    def __init__(self, lines_per_s: int) -> None:
+        self._lines_per_s = lines_per_s
+        self._second = 0
+        self._count = 0
+
+    def is_spent(self) -> bool:
+        """Count one request; returns whether it gets no line."""
+        if not self._lines_per_s:
+            return True
+        second = int(time.monotonic())
+        if second != self._second:
+            unlogged_count = self._count - self._lines_per_s
+            self._second, self._count = second, 0
+            if unlogged_count > 0:
+                log.warning("requests not logged", extra=fields(count=unlogged_count))
+        self._count += 1
+        return self._count > self._lines_per_s
+
+
+def publish_edge(publisher: Publisher, metrics: Metrics, *, log_lines: int) -> Edge:
+    """Return the edge of the publish listener."""
 
     def observe(reply: Reply, _: float) -> None:
         metrics.publish_requests.labels(reply.outcome).inc()
 
-    return Edge("publish", publisher.answer, observe, log_requests=log_requests).handle
+    return Edge("publish", publisher.answer, observe, log_lines=log_lines)
 
 
-def deliver_handler(deliverer: Deliverer, metrics: Metrics, *, log_requests: bool) -> Handler:
-    """Return the handler of the deliver listener."""
+def deliver_edge(deliverer: Deliverer, metrics: Metrics, *, log_lines: int) -> Edge:
+    """Return the edge of the deliver listener."""
 
     async def answer(request: web.BaseRequest) -> Reply:
         headers = {name: ", ".join(request.headers.getall(name)) for name in FIELDS if name in request.headers}
-        return await deliverer.answer(DeliverRequest(request.method, request.path, headers))
+        raw_path = request.raw_path.partition("?")[0]
+        return await deliverer.answer(DeliverRequest(request.method, request.path, raw_path, headers))
 
-    def observe(reply: Reply, duration_s: float) -> None:
-        held_ms = reply.facts.get("hold_ms", 0)
-        assert isinstance(held_ms, int)
-        metrics.deliver_requests.labels(reply.facts.get("kind", "none"), reply.outcome).inc()
-        metrics.deliver_bytes.inc(len(reply.body))
-        metrics.deliver_duration.observe(max(duration_s - held_ms / 1000, 0))
-
-    return Edge("deliver", answer, observe, log_requests=log_requests).handle
+    return Edge("deliver", answer, metrics.observe_delivery, log_lines=log_lines)
 
 
-def admin_handler(admin: Admin) -> Handler:
-    """Return the handler of the admin listener. Probes come every second: they are not logged."""
+def admin_edge(admin: Admin) -> Edge:
+    """Return the edge of the admin listener. Probes come every second: they are not logged."""
 
     async def answer(request: web.BaseRequest) -> Reply:
         return admin.answer(request.method, request.path)
 
-    return Edge("admin", answer, lambda reply, duration_s: None, log_requests=False).handle
+    return Edge("admin", answer, lambda reply, duration_s: None, log_lines=0)

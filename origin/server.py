@@ -1,18 +1,42 @@
-"""aiohttp's low-level server, with answers of our own for requests that cannot even be parsed."""
+"""aiohttp's low-level server with limits on what a slow or hostile client can take, and answers of our own for it.
 
+aiohttp bounds the time between requests, but not the time of a request's head, of an answer, or the number of
+connections. What is added costs nothing for a request that comes in one piece: a comparison in `data_received`.
+
+This module leans on private names of aiohttp: `_messages`, `_waiter` and `_request_count`, to know whether the head of
+a request is awaited; `_task_handler`, whose end is the end of a connection; `_keepalive_handle` and
+`_process_keepalive`; `_close`, `_force_close`; `_make_error_handler`.
+"""
+
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
+from origin.connections import (
+    FIELDS_COUNT_MAX,
+    ConnectionLimits,
+    Connections,
+    Observe,
+    Reason,
+    SendWatch,
+    Unsent,
+    address_of,
+    ignore,
+)
+from origin.farewell import Farewells, LastAnswers
 from origin.logs import fields
+from origin.rendering import SERVER, http_head
 from origin.reply import Problem, Reply, problem
 from selection import cache_policy
 
 log = logging.getLogger(__name__)
 
-SERVER: Final = "Live-Origin"
+# How both parsers of aiohttp tell that there are more than `FIELDS_COUNT_MAX`.
+_TOO_MANY_FIELDS: Final = "Too many headers received"
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -29,6 +53,137 @@ def response_of(reply: Reply) -> web.Response:
 class OriginProtocol(web.RequestHandler):
     """A connection whose every answer is ours: with a cache life time, and without a word about the software."""
 
+    __slots__ = (
+        "_address",
+        "_head_by_s",
+        "_head_bytes",
+        "_head_timer",
+        "_is_parting",
+        "_send_watch",
+        "_server",
+        "_wire",
+    )
+
+    def __init__(self, manager: "OriginServer", **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self._server = manager
+        self._address: str | None = None
+        # The transport as long as the connection is counted; aiohttp forgets its own earlier.
+        self._wire: asyncio.Transport | None = None
+        # When the head that is awaited must be whole, in seconds of the loop; 0 while none is.
+        self._head_by_s = 0.0
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._send_watch: SendWatch | None = None
+        self._is_parting = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being answered or waits for that."""
+        waiter = self._waiter
+        return waiter is not None and not waiter.done() and not self._messages
+
+    @property
+    def is_writing_paused(self) -> bool:
+        """Whether the client has yet to take what was written; until then no further answer may be."""
+        return self._paused
+
+    async def turn(self) -> None:
+        """Wait until whatever is before the request in aiohttp's hands has been answered."""
+
+    # -- connecting and leaving
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, or refuse a connection too many before aiohttp makes a task for it."""
+        wire = cast(asyncio.Transport, transport)
+        address = address_of(wire)
+        reason = self._server.clients.admit(address)
+        if reason is not None:
+            self._server.refuse(wire, reason)
+            return
+        self._address, self._wire = address, wire
+        super().connection_made(transport)
+        if self._task_handler is not None:
+            self._task_handler.add_done_callback(self._note_end)
+        self._head_by_s = self._loop.time() + self._server.limits.head_ms / 1000
+        self._head_timer = self._loop.call_at(self._head_by_s, self._check_head)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Free what the connection was counted with."""
+        if self._wire is not None:
+            self._wire = None
+            self._server.clients.release(self._address)
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+            self._end_send_watch()
+        super().connection_lost(exc)
+
+    def _note_end(self, _: object) -> None:
+        """No further request is taken. What the client has not taken yet must not keep the connection for ever."""
+        if self._wire is not None and self._wire.get_write_buffer_size():
+            self._watch_sending()
+
+    def _part(self) -> None:
+        """End the connection so that the client gets what was written, whatever it is still sending."""
+        wire = self._wire
+        if wire is None:
+            return
+        self.transport = None  # else aiohttp closes it
+        self.connection_lost(None)
+        self._server.farewells.take(wire)
+
+    # -- the head of a request
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; a head that is not whole by now has a limit.
+
+        What follows a whole request in one piece counts from the next piece on; `keepalive` ends it if there is none.
+        """
+        count = self._request_count
+        super().data_received(data)
+        if self._request_count != count:
+            self._head_by_s = 0.0
+        elif data and self.is_idle:
+            self._note_piece(data)
+
+    def _note_piece(self, data: bytes) -> None:
+        if not self._head_by_s:
+            if not data.strip(b"\r\n"):
+                return  # empty lines may stand before a request (RFC 9112, 2.2)
+            self._head_bytes = 0
+            self._head_by_s = self._loop.time() + self._server.limits.head_ms / 1000
+            if self._head_timer is None:
+                self._head_timer = self._loop.call_at(self._head_by_s, self._check_head)
+        self._head_bytes += len(data)
+        if self._head_bytes > self._server.limits.head_bytes_total:
+            self._dismiss(self._server.last_answers.too_large, Reason.HEAD_SIZE)
+
+    def _check_head(self) -> None:
+        """The one timer: armed at connecting, and then by a head that comes in pieces; requests do not touch it."""
+        self._head_timer = None
+        if not self._head_by_s or self._force_close or self._close:
+            return
+        if self._loop.time() < self._head_by_s:
+            self._head_timer = self._loop.call_at(self._head_by_s, self._check_head)
+        else:
+            self._dismiss(self._server.last_answers.too_slow, Reason.HEAD_TIMEOUT)
+
+    def _dismiss(self, reply: Reply, reason: Reason) -> None:
+        """Answer a request that is not whole."""
+        assert self._wire is not None, "what was lost is not looked at"
+        self._server.observe(reason)
+        self._wire.write(http_head(reply, is_version_10=False, must_close=True) + reply.body)
+        self._part()
+
+    def _process_keepalive(self) -> None:
+        """A head on its way has a limit of its own."""
+        if self._head_by_s:
+            self._keepalive_handle = self._loop.call_at(self._head_by_s, self._process_keepalive)
+        else:
+            super()._process_keepalive()
+
+    # -- what cannot be parsed
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -40,10 +195,70 @@ class OriginProtocol(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun; cut it, so that no cache keeps half of it")
         log.info("request not understood", extra=fields(error=message or repr(exc)))
-        detail = "This is no HTTP request, or its target or headers are longer than 8190 bytes."
-        response = response_of(problem(Problem.BAD_REQUEST, detail, cache_policy.absent()))
+        self._is_parting = True
+        response = response_of(self._reply_to(exc))
         response.force_close()
         return response
+
+    def _reply_to(self, exc: BaseException | None) -> Reply:
+        server = self._server
+        if isinstance(exc, LineTooLong):
+            server.observe(Reason.HEAD_SIZE)
+            # The parsers tell which limit it was; the one in Python (aiohttp without its extensions) does not for a
+            # field that came in pieces, but has the lines before it.
+            is_target = exc.args[1] == self.max_line_size and not getattr(self._parser, "_lines", ())
+            return server.last_answers.target_too_long if is_target else server.last_answers.too_large
+        if getattr(exc, "message", "") == _TOO_MANY_FIELDS:
+            server.observe(Reason.HEAD_SIZE)
+            return server.last_answers.too_large
+        return problem(Problem.BAD_REQUEST, "This is no HTTP request.", cache_policy.absent())
+
+    def _make_error_handler(self, err_info: Any) -> Handler:
+        handler = super()._make_error_handler(err_info)
+
+        async def in_turn(request: web.BaseRequest) -> web.StreamResponse:
+            await self.turn()
+            return await handler(request)
+
+        return in_turn
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; after one to what could not be parsed the rest of it may still be coming."""
+        finished = await super().finish_response(request, resp, start_time)
+        if self._is_parting:
+            self._part()
+        return finished
+
+    # -- sending
+
+    def pause_writing(self) -> None:
+        """The client takes less than there is for it: look how much less."""
+        super().pause_writing()
+        self._watch_sending()
+
+    def resume_writing(self) -> None:
+        """The client has taken (nearly) all; of a connection that ends, it must take all."""
+        if self._wire is not None and not self._wire.is_closing():
+            self._end_send_watch()
+        super().resume_writing()
+
+    def _watch_sending(self) -> None:
+        server = self._server
+        if self._wire is not None and self._send_watch is None:
+            self._send_watch = SendWatch(self._wire, server.unsent, server.limits, self._cut_slow)
+
+    def _end_send_watch(self) -> None:
+        if self._send_watch is not None:
+            self._send_watch.end()
+            self._send_watch = None
+
+    def _cut_slow(self) -> None:
+        """Half an answer was sent: no cache may take the end of the connection for the end of the body."""
+        assert self._wire is not None, "what was lost is not watched"
+        self._server.observe(Reason.SEND_RATE)
+        self._wire.abort()
 
 
 class OriginServer(web.Server):
@@ -51,11 +266,44 @@ class OriginServer(web.Server):
 
     Args:
         handler: Answers one request.
+        limits: What its clients may take; the defaults of the settings if None.
+        observe: Told why a connection was refused or cut, a value of `Reason`.
         kwargs: Options of aiohttp's `Server` and `RequestHandler`.
+
+    `clients.count` and `unsent.bytes_count` are for metrics.
     """
 
-    def __init__(self, handler: Handler, **kwargs: Any) -> None:
-        super().__init__(handler, access_log=None, **kwargs)
+    def __init__(
+        self, handler: Handler, *, limits: ConnectionLimits | None = None, observe: Observe = ignore, **kwargs: Any
+    ) -> None:
+        self.limits = limits or ConnectionLimits()
+        self.observe = observe
+        self.clients = Connections(self.limits.connections_count, self.limits.connections_per_address)
+        self.unsent = Unsent()
+        self.farewells = Farewells()
+        self.last_answers = LastAnswers(self.limits)
+        bounds: dict[str, Any] = {
+            "keepalive_timeout": self.limits.keepalive_ms / 1000,
+            "max_line_size": self.limits.head_bytes,
+            # That the two differ tells one from the other. aiohttp counts the value of a field, and the name only of
+            # the first one: a field of `head_bytes` with its name and colon is always taken.
+            "max_field_size": self.limits.head_bytes - 1,
+            "max_headers": FIELDS_COUNT_MAX,
+        }
+        super().__init__(handler, access_log=None, **bounds | kwargs)
 
     def __call__(self) -> OriginProtocol:
         return OriginProtocol(self, loop=self._loop, **self._kwargs)
+
+    def refuse(self, transport: asyncio.Transport, reason: Reason) -> None:
+        """Answer a connection too many, before it has asked anything."""
+        self.observe(reason)
+        answers = self.last_answers
+        reply = answers.too_many if reason is Reason.TOTAL else answers.too_many_from_one
+        transport.write(http_head(reply, is_version_10=False, must_close=True) + reply.body)
+        self.farewells.take(transport)
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # aiohttp's name
+        """Let requests in progress end, then close all connections."""
+        await super().shutdown(timeout)
+        self.farewells.end()

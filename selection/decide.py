@@ -10,7 +10,8 @@ The rules, in the order they are tried at each moment:
 
 1. no copy that may still come could rank higher than the best one here: take it (`first-in-order`);
 2. a good copy has waited `prefer_wait` for the pipelines before it: take the best (`prefer-wait-over`);
-3. only flawed copies at due + `grace`: take the least flawed (`grace-over`).
+3. only flawed copies at due + `grace`: take the least flawed (`grace-over`);
+4. the retry deadline is over: take the best one here (`overdue`), or requests would be told that there is none.
 
 A pipeline may still send a copy unless it has sent one, is masked, or is down: it missed the last two due
 segments of that rendition. A choice with defects is upgraded when a copy with fewer arrives (`upgrade`); a mask on
@@ -27,7 +28,7 @@ from typing import Final
 
 from selection.model import Candidate, Choice, Event, Loss, Mask, Moment, Rule, SegmentKey
 from selection.rank import RankKey, best_possible_key, flaws, is_corrupt, rank_key
-from selection.window import due_ms, newest_due_number
+from selection.window import due_ms, gives_up_ms, newest_due_number
 
 SEQUENCE_MAX: Final = 2**63 - 1
 # A pipeline that missed this many due segments in a row is not waited for.
@@ -134,6 +135,8 @@ def _triggers(situation: Situation, usable: Sequence[Candidate]) -> list[Moment]
     while (last is None or number <= last) and due_ms(situation.event, number) <= horizon_ms:
         timers.append(due_ms(situation.event, number))
         number += 1
+    if situation.key.number is not None:
+        timers.append(gives_up_ms(situation.event, situation.key.number))
     moments = [candidate.moment for candidate in situation.candidates if candidate.moment >= usable[0].moment]
     moments += [Moment.timer(ms) for ms in timers if ms >= first_ms]
     return sorted(moments)
@@ -154,15 +157,17 @@ def _choice_at(situation: Situation, usable: Sequence[Candidate], moment: Moment
     best = min(present, key=lambda candidate: rank_key(event, candidate))
     best_key = rank_key(event, best)
     pending = [pipeline.id for pipeline in event.pipelines if _may_still_send(situation, pipeline.id, moment)]
+    if best.is_good:
+        first_good_ms = min(candidate.published_ms for candidate in present if candidate.is_good)
+        waits_until_ms, when_over = first_good_ms + policy.prefer_wait_ms, Rule.PREFER_WAIT_OVER
+    else:
+        waits_until_ms, when_over = _due_ms(situation, usable[0]) + policy.grace_ms, Rule.GRACE_OVER
     if not any(best_possible_key(event, pipeline_id) < best_key for pipeline_id in pending):
         rule = Rule.FIRST_IN_ORDER
-    elif best.is_good:
-        first_good_ms = min(candidate.published_ms for candidate in present if candidate.is_good)
-        if moment.ms < first_good_ms + policy.prefer_wait_ms:
-            return None
-        rule = Rule.PREFER_WAIT_OVER
-    elif moment.ms >= _due_ms(situation, usable[0]) + policy.grace_ms:
-        rule = Rule.GRACE_OVER
+    elif moment.ms >= waits_until_ms:
+        rule = when_over
+    elif situation.key.number is not None and moment.ms >= gives_up_ms(event, situation.key.number):
+        rule = Rule.OVERDUE
     else:
         return None
     return _choose(situation, best, rule, moment)

@@ -18,6 +18,7 @@ from selection.timeline import MS_PER_SECOND
 
 # What a rendition of each kind must hold.
 _NEEDED: Final = {Kind.VIDEO: Kind.VIDEO, Kind.MUXED: Kind.VIDEO, Kind.AUDIO: Kind.AUDIO}
+_HANDLER_NEEDED: Final = {Kind.VIDEO: "vide", Kind.MUXED: "vide", Kind.AUDIO: "soun"}
 _TIMED: Final = (Kind.VIDEO, Kind.AUDIO)
 _CODED: Final = ("vide", "soun")
 # A segment lasts a whole number of frames if it does so to this part of a frame: time stamps are rounded.
@@ -42,7 +43,7 @@ def init_defects(rendition: Rendition, init: Init) -> tuple[Defect, ...]:
     Only what a packager that mixes up its renditions gets wrong: what the tracks carry, the kind of codec, the
     size of the picture.
     """
-    needed = {Kind.VIDEO: "vide", Kind.AUDIO: "soun"}.get(_NEEDED.get(rendition.kind, rendition.kind))
+    needed = _HANDLER_NEEDED.get(rendition.kind)
     handlers = {track.handler for track in init.tracks}
     if needed is not None and needed not in handlers:
         return (_mismatch("kind"),)

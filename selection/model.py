@@ -150,7 +150,8 @@ class Event:
         retry_deadline_ms: A segment nobody published is given up this long after it was due.
         dvr_window_ms: A segment stays requestable this long after it was due.
         retention_ms: And stays on disk this much longer.
-        hold_ahead_ms: A request is held when its segment is due within this time.
+        hold_ahead_ms: A request is held when its segment is due within this time (`window.hold_opens_ms`).
+        live_edge_ms, recent_ms: Segments due within these times come first, and second, when load is shed.
         start_ms, end_ms: Nothing before the start or after the end exists; None for open.
     """
 
@@ -163,6 +164,8 @@ class Event:
     dvr_window_ms: int
     retention_ms: int
     hold_ahead_ms: int
+    live_edge_ms: int
+    recent_ms: int
     start_ms: int | None = None
     end_ms: int | None = None
     policy: SelectionPolicy = SelectionPolicy()
@@ -321,6 +324,7 @@ class Rule(StrEnum):
     FIRST_IN_ORDER = "first-in-order"  # no copy that might still have come could rank higher
     PREFER_WAIT_OVER = "prefer-wait-over"  # a good copy had waited long enough for higher pipelines
     GRACE_OVER = "grace-over"  # only flawed copies by due + grace: the least flawed one
+    OVERDUE = "overdue"  # past the retry deadline nothing is waited for
     UPGRADE = "upgrade"  # a better copy replaced a flawed choice
     RENEWED = "renewed"  # the chosen pipeline replaced its own init segment, which is not looked into
     NEW_GENERATION = "new-generation"  # no pipeline makes segments for the former init segment any more

@@ -4,6 +4,7 @@ A shared store for many nodes can stand beside the local one behind these protoc
 knows files; nothing below them knows URLs, statuses or headers.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -183,6 +184,22 @@ class Bodies(Protocol):
         """
 
 
+class SharedReads(Protocol):
+    """Bodies as delivery reads them: at once where that is possible, else once for all who ask."""
+
+    def read_now(self, key: BodyKey) -> bytes | None:
+        """Return the body if that takes no waiting, else None."""
+
+    def is_reading(self, key: BodyKey) -> bool:
+        """Tell whether a read of this body is in flight: joining it costs nothing."""
+
+    def begin_read(self, key: BodyKey) -> "asyncio.Task[bytes]":
+        """Return the read of a body, which counts from now on. It is shared: wait for it with `asyncio.shield`.
+
+        It raises BodyMissing, BodyDamaged, StorageError: not there; not what was stored; cannot be read.
+        """
+
+
 class Journal(Protocol):
     """Everything that happened, in order; each record survives a kill once `append` returned."""
 
@@ -231,8 +248,6 @@ class Catalog(Protocol):
 
     def undecided(self) -> Sequence[SegmentKey]: ...
 
-    def has_copies(self, key: SegmentKey) -> bool: ...
-
     def has_lost_choice(self, key: SegmentKey) -> bool: ...
 
     def event_ids(self) -> Sequence[str]: ...
@@ -245,7 +260,14 @@ class Catalog(Protocol):
 
     def newest_number(self, event_id: str, pipeline_id: str) -> int | None: ...
 
+    def live_edge(self, event_id: str, rendition_id: str) -> int | None: ...
+
     def standing(self) -> Sequence[Standing]: ...
+
+
+def copy_of(catalog: Catalog, key: SegmentKey, pipeline_id: str) -> Candidate | None:
+    """Return a pipeline's copy of a segment, or None."""
+    return next((copy for copy in catalog.candidates(key) if copy.pipeline_id == pipeline_id), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 A file with its final name is whole: a kill between write and rename leaves only a temporary file, in a folder of
 its own that the next start empties. All file work runs in threads of its own, so that a slow disk never stops
-the event loop, nor whatever else uses the default threads; large bodies have theirs, so that they never stop
-small ones.
+the event loop, nor whatever else uses the default threads. Large bodies have theirs, so that they never stop
+small ones; and reads have theirs, so that rewinds never stop uploads, nor uploads the live edge.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from storage import buckets
-from storage.base import BodyKey, Incoming, Removed, bucket_folders
-from storage.errors import BodyMissing, StorageError, translate
+from storage.base import BodyKey, Incoming, Removed, bucket_folders, is_intact
+from storage.errors import BodyMissing, StorageError, not_intact, translate
 from storage.flush import GroupCommit, Written, give_name, remove_quietly
 from storage.folders import sync_folder
 from storage.incoming import FileIncoming
@@ -26,6 +26,9 @@ _TEMPORARY: Final = ".tmp"
 # One disk serves few calls at a time; more threads only lengthen its queue.
 _THREADS: Final = 8
 _THREADS_OF_LARGE: Final = 4
+# An SSD wants several reads at a time. More threads would gain nothing: opening files and copying what was read
+# into objects is done under the interpreter's lock.
+_THREADS_OF_READS: Final = 8
 # What one thread writes at a time: about a millisecond of an SSD.
 _PIECE_BYTES: Final = 1024 * 1024
 
@@ -46,6 +49,7 @@ class FileBodies:
         self._serial = itertools.count()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="bodies")
         self._threads_of_large = ThreadPoolExecutor(_THREADS_OF_LARGE, thread_name_prefix="bodies-large")
+        self._threads_of_reads = ThreadPoolExecutor(_THREADS_OF_READS, thread_name_prefix="bodies-read")
         self._commits = GroupCommit(path) if fsync else None
 
     @property
@@ -87,8 +91,8 @@ class FileBodies:
 
     def close(self) -> None:
         """Wait for the file work in progress."""
-        self._threads_of_large.shutdown(wait=True)
-        self._threads.shutdown(wait=True)
+        for threads in (self._threads_of_large, self._threads, self._threads_of_reads):
+            threads.shutdown(wait=True)
         if self._commits is not None:
             self._commits.close()
 
@@ -118,14 +122,11 @@ class FileBodies:
 
     async def read(self, key: BodyKey) -> bytes:
         """Return the whole body, unchecked; one thread hop."""
-        try:
-            return await _run(self._threads, (self._path / key).read_bytes)
-        except FileNotFoundError as exc:
-            if not self._incoming_path.is_dir():
-                raise StorageError("body-read", "the folder of bodies is gone: mount its disk again") from exc
-            raise BodyMissing("body-read", exc.strerror or str(exc)) from exc
-        except OSError as exc:
-            raise translate("body-read", exc) from exc
+        return await self._read((self._path / key).read_bytes)
+
+    async def read_intact(self, key: BodyKey) -> bytes:
+        """Return the body if its bytes are those that were stored, else set it aside; one thread hop for all of it."""
+        return await self._read(lambda: self._read_checked(key))
 
     async def delete(self, key: BodyKey) -> None:
         """Remove one body; one that is not there is no error."""
@@ -167,6 +168,22 @@ class FileBodies:
     def keep_apart_now(self, keys: Iterable[BodyKey]) -> int:
         """Move bodies that no record speaks of to a folder of their own; blocks. Returns how many were moved."""
         return buckets.keep_apart(self._path, keys)
+
+    async def _read(self, work: Callable[[], bytes]) -> bytes:
+        try:
+            return await _run(self._threads_of_reads, work)
+        except FileNotFoundError as exc:
+            if not self._incoming_path.is_dir():
+                raise StorageError("body-read", "the folder of bodies is gone: mount its disk again") from exc
+            raise BodyMissing("body-read", exc.strerror or str(exc)) from exc
+        except OSError as exc:
+            raise translate("body-read", exc) from exc
+
+    def _read_checked(self, key: BodyKey) -> bytes:
+        body = (self._path / key).read_bytes()
+        if not is_intact(key, body):
+            raise not_intact(was_set_aside=buckets.set_aside(self._path, key))
+        return body
 
     def _temporary(self) -> Path:
         return self._incoming_path / f"{next(self._serial)}{_TEMPORARY}"

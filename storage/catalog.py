@@ -72,11 +72,6 @@ class MemoryCatalog:
         """Return the choice in force, or None."""
         return self._answers(key).choice
 
-    def has_copies(self, key: SegmentKey) -> bool:
-        """Tell whether there is any copy of a segment."""
-        slot = self._find(key)
-        return slot is not None and bool(slot.copies)
-
     def has_lost_choice(self, key: SegmentKey) -> bool:
         """Tell whether the copy that was chosen is lost, and nothing was published or chosen since."""
         event = self._events.get(key.event_id)
@@ -148,6 +143,11 @@ class MemoryCatalog:
         event = self._events.get(event_id)
         return None if event is None else event.newest_numbers.get(pipeline_id)
 
+    def live_edge(self, event_id: str, rendition_id: str) -> int | None:
+        """Return the highest number of a rendition that has a choice in force, or None."""
+        event = self._events.get(event_id)
+        return None if event is None else event.live_edges.get(rendition_id)
+
     def standing(self) -> Sequence[Standing]:
         """Return what must be said again before the records of then are dropped.
 
@@ -178,14 +178,18 @@ class MemoryCatalog:
             self._renew(entry)
 
     def _fold_chosen(self, entry: Entry) -> None:
+        words, number = entry.words, entry.number
         event, bucket, slot = self._place(entry)
-        is_there, dropped = slot.choose(entry.text, entry.words[7])
+        is_there, dropped = slot.choose(entry.text, words[7])
         if dropped:
             self._drop(bucket, dropped)
         if event.lost_choices:
             event.lost_choices.pop(entry.key, None)
         if not is_there:  # its record was in a part of the journal that is damaged
             event.lost_choices[entry.key] = _lost(entry)
+            event.lower_edge(words[4], number)
+        elif number is not None and number > event.live_edges.get(words[4], -1):
+            event.live_edges[words[4]] = number
         if self._has_read or entry.is_read:
             self._renew(entry)
 
@@ -194,6 +198,7 @@ class MemoryCatalog:
             return
         event, bucket, slot = self._place(entry)
         self._drop(bucket, slot.withdraw())
+        event.lower_edge(entry.words[4], entry.number)
         event.lost_choices.pop(entry.key, None)
         self._renew(entry)
 
@@ -206,6 +211,7 @@ class MemoryCatalog:
         self._renew(entry)
         if was_chosen:
             event.lost_choices[entry.key] = _lost(entry)
+            event.lower_edge(entry.words[4], entry.number)
 
     def _fold_masked(self, entry: Entry) -> None:
         record = entry.record
@@ -238,6 +244,7 @@ class MemoryCatalog:
             for key, _ in bucket.keys(event_id):
                 self._read.pop(key, None)
                 event.lost_choices.pop(key, None)
+                event.lower_edge(key.rendition_id, key.number)
 
     def _fold_standing(self, entry: Entry) -> None:
         """Fold in what is not known already, so that everything is as it was when this was said again."""

@@ -26,6 +26,13 @@ class BodyDamaged(StorageError):
     """The body a record speaks of was not what had been stored, and was set aside."""
 
 
+def not_intact(*, was_set_aside: bool) -> StorageError:
+    """Return what to raise for a body whose bytes are wrong: those on the disk, or else only those that were read."""
+    if was_set_aside:
+        return BodyDamaged("body-read", "the bytes are not those that were stored")
+    return StorageError("body-read", "the bytes were not those that are stored; read it again")
+
+
 def translate(operation: str, exc: OSError) -> StorageError:
     """Return what to raise for an error of the operating system. Its text has no path of our disk in it."""
     detail = exc.strerror or str(exc)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from selection.model import Mask, Moment, SegmentKey
+from storage.base import bucket_of
 from storage.records import Chosen, Lost, ManifestPublished, Masked, Published, Standing, decode
 from storage.slots import Slot
 
@@ -25,16 +26,51 @@ class Bucket:
 
 
 class EventRecords:
-    """Everything of one event. Manifests by what their text says of their name, then by pipeline."""
+    """Everything of one event. Manifests by what their text says of their name, then by pipeline.
 
-    __slots__ = ("buckets", "lost_choices", "manifests", "masks", "newest_numbers")
+    Live edges are the highest number of each rendition that has a choice.
+    """
+
+    __slots__ = ("buckets", "live_edges", "lost_choices", "manifests", "masks", "newest_numbers")
 
     def __init__(self) -> None:
         self.buckets: dict[int | None, Bucket] = {}
         self.newest_numbers: dict[str, int] = {}
+        self.live_edges: dict[str, int] = {}
         self.masks: tuple[tuple[Moment, Mask], ...] = ()
         self.manifests: dict[str, dict[str, str]] = {}
         self.lost_choices: dict[SegmentKey, tuple[Moment, Lost]] = {}
+
+    def lower_edge(self, rendition_id: str, number: int | None) -> None:
+        """Find a rendition's live edge again, after the choice of `number` has gone.
+
+        What is above the edge has no choice, so this looks below it only: at the number before, as a rule. The
+        cost is that of the numbers in between, and these are not looked at again until one above them is chosen.
+        """
+        edge = self.live_edges.get(rendition_id)
+        if edge is None or number != edge:
+            return
+        found = self._chosen_below(rendition_id, edge)
+        if found is None:
+            del self.live_edges[rendition_id]
+        else:
+            self.live_edges[rendition_id] = found
+
+    def _chosen_below(self, rendition_id: str, edge: int) -> int | None:
+        bucket_number: int | None = bucket_of(edge)
+        while bucket_number is not None:
+            bucket = self.buckets.get(bucket_number)
+            slots = {} if bucket is None else bucket.slots.get(rendition_id, {})
+            chosen = [number for number, slot in slots.items() if number is not None and slot.choice is not None]
+            if chosen:
+                return max(chosen)
+            bucket_number = self._bucket_before(bucket_number)
+        return None
+
+    def _bucket_before(self, bucket_number: int) -> int | None:
+        if bucket_number - 1 in self.buckets:
+            return bucket_number - 1
+        return max((number for number in self.buckets if number is not None and number < bucket_number), default=None)
 
 
 def standing_of(event_id: str, event: EventRecords) -> Iterator[Standing]:

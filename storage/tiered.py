@@ -1,16 +1,31 @@
 """RAM over SSD: a body is written to both, read from the first that has it, and read from SSD once at a time.
 
-However many readers miss the same body together, the lower tier is asked once and all share the answer.
+However many readers miss the same body together, the lower tier is asked once and all share the answer, also who
+joins late. The lower tier may be such a pair again; each level then reads once.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from storage.base import Bodies, BodyKey, Incoming, Removed, is_intact
-from storage.errors import BodyDamaged, StorageError
+from storage.errors import not_intact
 from storage.ram import RamTier
 
 Observer = Callable[[str], None]
+
+
+@runtime_checkable
+class IntactReads(Protocol):
+    """A store that checks digests itself, where that takes no hop to another thread."""
+
+    async def read_intact(self, key: BodyKey) -> bytes:
+        """Return the whole body; one whose bytes are wrong was set aside.
+
+        Raises:
+            BodyMissing, BodyDamaged, StorageError: As of `Bodies.read`.
+        """
 
 
 class TieredBodies:
@@ -18,12 +33,18 @@ class TieredBodies:
 
     Args:
         observe: Told `ram`, `ssd` or `shared` for every read: where it was answered from.
+        observe_read: Told how many seconds each read of the lower tier took, queues and the check of its digest
+            included, whether it went well or not. It still counts in `reads_count` then.
     """
 
-    def __init__(self, ram: RamTier, lower: Bodies, observe: Observer) -> None:
+    def __init__(
+        self, ram: RamTier, lower: Bodies, observe: Observer, observe_read: Callable[[float], None] = lambda _: None
+    ) -> None:
         self._ram = ram
         self._lower = lower
+        self._read_lower = lower.read_intact if isinstance(lower, IntactReads) else self._read_and_check
         self._observe = observe
+        self._observe_read = observe_read
         self._reads: dict[BodyKey, asyncio.Task[bytes]] = {}
         self._removing: tuple[str, int | None] | None = None
 
@@ -48,21 +69,42 @@ class TieredBodies:
             self._observe("ram")
         return body
 
+    @property
+    def reads_count(self) -> int:
+        """How many reads of the lower tier are in flight."""
+        return len(self._reads)
+
+    def is_reading(self, key: BodyKey) -> bool:
+        """Tell whether a read of this body is in flight: joining it costs the lower tier nothing."""
+        return key in self._reads
+
     async def read(self, key: BodyKey) -> bytes:
         """Return the whole body. A reader that is cancelled leaves the shared read to the others."""
         body = self.read_now(key)
         if body is not None:
             return body
+        return await asyncio.shield(self.begin_read(key))
+
+    async def read_intact(self, key: BodyKey) -> bytes:
+        """Return the whole body: all that is here was checked."""
+        return await self.read(key)
+
+    def begin_read(self, key: BodyKey) -> asyncio.Task[bytes]:
+        """Return the read of a body that is not in RAM: the one in flight, or a new one that counts from now on.
+
+        It is shared: who waits for it must not cancel it (`asyncio.shield`, or a callback). A fault nobody looks at
+        is no complaint.
+        """
         reading = self._reads.get(key)
-        if reading is None:
-            self._observe("ssd")
-            reading = asyncio.create_task(self._read_below(key))
-            # Whether or not a reader is left to see a fault, it has been noticed.
-            reading.add_done_callback(lambda task: task.cancelled() or task.exception())
-            self._reads[key] = reading
-        else:
+        if reading is not None:
             self._observe("shared")
-        return await asyncio.shield(reading)
+            return reading
+        self._observe("ssd")
+        reading = asyncio.create_task(self._read_below(key))
+        # Whether or not a reader is left to see a fault, it has been noticed.
+        reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._reads[key] = reading
+        return reading
 
     async def delete(self, key: BodyKey) -> None:
         """Remove one body from both tiers."""
@@ -82,13 +124,17 @@ class TieredBodies:
         return removed
 
     async def _read_below(self, key: BodyKey) -> bytes:
+        begun_s = time.monotonic()
         try:
-            body = await self._lower.read(key)
-            if not await asyncio.to_thread(is_intact, key, body):
-                if await self._lower.set_aside(key):
-                    raise BodyDamaged("body-read", "the bytes are not those that were stored")
-                raise StorageError("body-read", "the bytes were not those that are stored; read it again")
+            body = await self._read_lower(key)
             self._ram.put(key, body)
             return body
         finally:
+            self._observe_read(time.monotonic() - begun_s)
             del self._reads[key]
+
+    async def _read_and_check(self, key: BodyKey) -> bytes:
+        body = await self._lower.read(key)
+        if not await asyncio.to_thread(is_intact, key, body):
+            raise not_intact(was_set_aside=await self._lower.set_aside(key))
+        return body

@@ -43,6 +43,8 @@ def test_event_with_the_least_settings_has_the_documented_defaults() -> None:
         dvr_window_ms=1_800_000,
         retention_ms=600_000,
         hold_ahead_ms=3_000,
+        live_edge_ms=6_000,
+        recent_ms=66_000,
         policy=SelectionPolicy(100, 500, ScoreMode.IGNORE),
     )
 
@@ -59,6 +61,8 @@ def test_every_setting_reaches_the_event() -> None:
         dvr_window="4m",
         retention="5m",
         hold_ahead="6s",
+        live_edge="9s",
+        recent="10s",
         media="$RepresentationID$-$Time$.cmfa",
         init="$RepresentationID$.cmfa",
         selection={"prefer_wait": "7ms", "grace": "8ms", "score": "rank"},
@@ -99,6 +103,8 @@ def test_every_setting_reaches_the_event() -> None:
         dvr_window_ms=240_000,
         retention_ms=300_000,
         hold_ahead_ms=6_000,
+        live_edge_ms=9_000,
+        recent_ms=10_000,
         start_ms=1_795_370_400_000,
         end_ms=1_795_377_600_000,
         policy=SelectionPolicy(7, 8, ScoreMode.RANK),

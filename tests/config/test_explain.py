@@ -30,6 +30,11 @@ EVENT = ("events", 0)
 RENDITION = ("events", 0, "renditions", 0)
 RENDITION_KEYS = "id, kind, timescale, bandwidth, codecs, width, height, language, media, init"
 
+LIMIT_KEYS = (
+    "segment_bytes, manifest_bytes, hold, holds, holds_per_event, holds_per_segment, uploads, body_idle, connections,"
+    " connections_per_address, head, head_bytes, keepalive, send_rate, unsent, reads, read_time, loop_lag"
+)
+
 TOLD: list[tuple[Location, Any, str]] = [
     (("limits", "hold"), 8, "8 has no unit; write 8s or 8000ms"),
     (("limits", "hold"), None, "has no value; give it one, or take the key out for its default"),
@@ -42,7 +47,7 @@ TOLD: list[tuple[Location, Any, str]] = [
     (
         ("limits", "xyz"),
         8,
-        "is not a known key; known here: segment_bytes, manifest_bytes, hold, holds, uploads, body_idle",
+        f"is not a known key; known here: {LIMIT_KEYS}",
     ),
     (("limits", "dvr_window"), 8, "is not a known key; it belongs to events[]; move it there"),
     (("limits", "workers"), 8, "is not a known key; it belongs to the top level; move it there"),
@@ -52,8 +57,9 @@ TOLD: list[tuple[Location, Any, str]] = [
     (("log", "level"), "loud", "'loud' is not one of the choices; write debug, info, warning or error"),
     (("storage", "acknowledge"), True, "true is not one of the choices; write disk or fsync"),
     (("log",), None, "has no value; give it one, or take the key out for its default"),
-    (("log",), "info", "'info' is not a section of keys; write keys below it: level, requests"),
-    (("log",), [], "an empty list is not a section of keys; write keys below it: level, requests"),
+    (("log",), "info", "'info' is not a section of keys; write keys below it: level, requests, requests_per_second"),
+    (("peers",), [{"region": "r", "url": "http://peer"}] * 9, "a list has too many entries; keep at most 8"),
+    (("log",), [], "an empty list is not a section of keys; write keys below it: level, requests, requests_per_second"),
     (("events",), {}, "a section of keys is not a list; begin each entry with '- ' on a line of its own"),
     (("events",), "derby", "'derby' is not a list; begin each entry with '- ' on a line of its own"),
     (("events",), [], "an empty list is not enough; add at least one entry"),

@@ -45,7 +45,18 @@ def test_settings_have_the_documented_defaults() -> None:
     assert (least.limits.hold_ms, least.limits.holds) == (8_000, 20_000)
     assert (least.limits.uploads, least.limits.body_idle_ms) == (512, 15_000)
     assert least.stop_timeout_ms == 10_000
-    assert (least.log.level, least.log.requests) == ("info", True)
+    log = least.log
+    assert (log.level, log.requests, log.requests_per_second) == ("info", True, 1_000)
+    assert (least.region, least.peers, least.backups) == (None, (), ())
+
+
+def test_limits_of_load_and_of_clients_have_the_documented_defaults() -> None:
+    limits = made().limits
+    assert (limits.holds_per_event, limits.holds_per_segment) == (10_000, 5_000)
+    assert (limits.connections, limits.connections_per_address) == (32_768, 8_192)
+    assert (limits.head_ms, limits.head_bytes, limits.keepalive_ms) == (10_000, 8_192, 75_000)
+    assert (limits.send_rate_bytes, limits.unsent_bytes) == (64 * 1024, 1024**3)
+    assert (limits.reads, limits.read_time_ms, limits.loop_lag_ms) == (256, 50, 25)
 
 
 def test_settings_become_events_in_order() -> None:
@@ -81,8 +92,21 @@ BOUNDS: list[tuple[Location, Any, Any]] = [
     (("limits", "manifest_bytes"), 1024, 64 * 1024**2),
     (("limits", "hold"), 0, 120_000),
     (("limits", "holds"), 0, 1_000_000),
+    (("limits", "holds_per_event"), 0, 1_000_000),
+    (("limits", "holds_per_segment"), 0, 1_000_000),
     (("limits", "uploads"), 1, 65_536),
     (("limits", "body_idle"), 100, 600_000),
+    (("limits", "connections"), 1, 1_000_000),
+    (("limits", "connections_per_address"), 1, 1_000_000),
+    (("limits", "head"), 100, 600_000),
+    (("limits", "head_bytes"), 1024, 64 * 1024),
+    (("limits", "keepalive"), 1_000, 3_600_000),
+    (("limits", "send_rate"), 0, 1024**3),
+    (("limits", "unsent"), 1024**2, 16 * 1024**4),
+    (("limits", "reads"), 1, 65_536),
+    (("limits", "read_time"), 1, 10_000),
+    (("limits", "loop_lag"), 1, 10_000),
+    (("log", "requests_per_second"), 1, 1_000_000),
     (("stop_timeout",), 0, 600_000),
     (("events", 0, "start_number"), 0, 10**12),
     (("events", 0, "publish_delay"), 0, 600_000),
@@ -90,6 +114,8 @@ BOUNDS: list[tuple[Location, Any, Any]] = [
     (("events", 0, "dvr_window"), 100, 30 * 86_400_000),
     (("events", 0, "retention"), 0, 30 * 86_400_000),
     (("events", 0, "hold_ahead"), 0, 120_000),
+    (("events", 0, "live_edge"), 0, 600_000),
+    (("events", 0, "recent"), 0, 86_400_000),
     (("events", 0, "selection", "prefer_wait"), 0, 60_000),
     (("events", 0, "selection", "grace"), 0, 600_000),
     (("events", 0, "renditions", 0, "timescale"), 1, 10**9),
@@ -98,7 +124,10 @@ BOUNDS: list[tuple[Location, Any, Any]] = [
     (("events", 0, "renditions", 0, "height"), 1, 65_535),
 ]
 PERCENTS = ("shrink_percent", "refuse_old_percent", "refuse_percent")
-NUMBERS = (*PERCENTS, "holds", "uploads", "start_number", "timescale", "bandwidth", "width", "height")
+HOLDS = ("holds", "holds_per_event", "holds_per_segment")
+CONNECTIONS = ("connections", "connections_per_address")
+RATES = ("uploads", "reads", "requests_per_second")
+NUMBERS = (*PERCENTS, *HOLDS, *CONNECTIONS, *RATES, "start_number", "timescale", "bandwidth", "width", "height")
 
 
 def bound_error(location: Location, value: int) -> str | None:
@@ -150,6 +179,8 @@ def test_this_version_has_no_workers(workers: Any, text: str) -> None:
         made(workers=workers)
 
 
+PEER = {"region": "us-west-2", "url": "http://west.example"}
+
 KEEPS: list[dict[str, Any]] = [
     {"storage": {"ram": "64MiB"}},
     {"storage": {"ram": "20GiB"}},
@@ -160,6 +191,7 @@ KEEPS: list[dict[str, Any]] = [
     {"limits": {"hold": "3s"}},
     {"limits": {"hold": "2s"}, "events": [event(hold_ahead="2s")]},
     {"limits": {"body_idle": "4001ms"}},
+    {"peers": [PEER, PEER | {"url": "http://west.example:81"}]},
 ]
 
 
@@ -239,6 +271,12 @@ BREAKS: list[tuple[dict[str, Any], str, str, str]] = [
         "make limits.body_idle more than twice as long as the segment: over 8s",
     ),
     (
+        {"peers": [PEER, {"region": "elsewhere", "url": "HTTP://West.example:80/"}]},
+        "peers[1].url",
+        "http://west.example is peers[0], too",
+        "list each peer once",
+    ),
+    (
         {"events": [event(), event(id="match", retry_deadline="1h")]},
         "events[1].retry_deadline",
         "retry_deadline is 1h and dvr_window is 30m: a segment would leave the window before it is given up",
@@ -257,3 +295,15 @@ def test_broken_rule_is_found_with_keys_reason_and_remedy(
 def test_every_pair_of_servers_on_one_port_is_found() -> None:
     same = dict.fromkeys(("publish", "deliver", "admin"), "127.0.0.1:80")
     assert [key for key, _, _ in findings(listen=same)] == ["listen.deliver", "listen.admin", "listen.admin"]
+
+
+def test_peers_of_this_region_are_no_backups_so_that_all_origins_can_have_one_list() -> None:
+    east = {"region": "us-east-1", "url": "http://east.example"}
+    both = [east, PEER]
+    for region, urls in (
+        (None, ["http://east.example", "http://west.example"]),
+        ("us-east-1", ["http://west.example"]),
+        ("us-west-2", ["http://east.example"]),
+        ("eu-west-1", ["http://east.example", "http://west.example"]),
+    ):
+        assert [peer.url for peer in made(region=region, peers=both).backups] == urls

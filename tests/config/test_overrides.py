@@ -26,6 +26,7 @@ def test_variable_sets_a_setting(name: str, text: str, location: Location, value
     [
         ("LIVE_ORIGIN_LISTEN__PUBLSH", "did you mean LIVE_ORIGIN_LISTEN__PUBLISH?"),
         ("LIVE_ORIGIN_EVENTS__0__ID", "set events in the file, or with --set events[0].KEY=VALUE"),
+        ("LIVE_ORIGIN_PEERS__0__URL", "set peers in the file, or with --set peers[0].KEY=VALUE"),
         ("LIVE_ORIGIN_X", "unset it; levels are joined by __, as in LIVE_ORIGIN_LISTEN__PUBLISH"),
     ],
 )

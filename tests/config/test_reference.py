@@ -48,7 +48,7 @@ def test_required_setting_has_an_example_to_stand_in_for_it() -> None:
     required = [field for field in FIELDS.values() if field.is_required()]
     lists = [("events",), ("events", 0, "renditions"), ("events", 0, "pipelines")]
     required += [field for field in (field_at(Settings, location) for location in lists) if field is not None]
-    assert len(required) == 6 + len(lists)
+    assert len(required) == 8 + len(lists)
     assert all(field.examples for field in required)
 
 

@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.origin.site import FOR_A_SECOND, FOR_A_SEGMENT, Answer, Site, due_ms, open_site
+from tests.origin.site import (
+    FOR_A_SECOND,
+    FOR_A_SEGMENT,
+    OF_A_FLAWED_COPY,
+    OF_A_GOOD_COPY,
+    Answer,
+    Site,
+    due_ms,
+    open_site,
+)
 from tests.support.faults import marked, untouched
 from tests.support.origins import SEGMENT_MS
 from tests.support.packagers import DASH, ffmpeg_command
@@ -40,9 +49,6 @@ GRACE_MS: Final = 500
 AFTER_GRACE_MS: Final = 2_000
 GIVES_UP_MS: Final = 10_000
 
-# Cache-Control and Live-Origin-TTL.
-OF_A_GOOD_COPY: Final = ("public, max-age=86400, immutable, stale-if-error=60", "86400000ms")
-OF_A_FLAWED_COPY: Final = ("public, max-age=1, stale-if-error=60", "1920ms")
 
 # An init segment, the two segments before, and the one in question, of each recording.
 Recorded = Mapping[str, tuple[bytes, ...]]

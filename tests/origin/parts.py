@@ -5,22 +5,36 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from origin.admission import Admission
 from origin.clock import Clock
 from origin.decider import Decider
 from origin.inspector import Inspected, Inspector
 from origin.intake import Intake, Outcome, Upload
 from selection.model import Candidate, Choice, Defect, Event, Facts, Moment
-from storage.base import Stores
+from selection.shedding import LoadLimits
+from storage.base import Bodies, Stores
 from storage.catalog import MemoryCatalog
 from storage.errors import StorageError
 from storage.journal import FileJournal
+from storage.ram import RamTier
 from storage.records import Entry, Record, Standing
+from storage.tiered import TieredBodies
 from tests.support.bodies import FaultyBodies, MemoryBodies
 from tests.support.clock import FakeClock
 from tests.support.events import make_key
 
 DUE_MS = 23_000  # of segment 10 of `make_event()`
 BODY = b"the whole segment"
+
+
+def make_admission() -> Admission:
+    """Return an admission on a machine that is never busy."""
+    return Admission(LoadLimits(100, 1_000_000, 100.0), 50, lambda: 0, lambda: 0, lambda: 0.0, lambda *refused: None)
+
+
+def unbuffered(bodies: Bodies) -> TieredBodies:
+    """Return bodies as delivery reads them, over a RAM tier that holds none."""
+    return TieredBodies(RamTier(0, lambda key: None), bodies, lambda result: None)
 
 
 class FaultyJournal(FileJournal):

@@ -35,18 +35,26 @@ def due_ms(number: int) -> int:
 
 
 NOW_MS: Final = due_ms(NUMBER)
-HOLD_AHEAD_MS: Final = SEGMENT_MS + 1_000
+# One segment and 1 s by default, but from 2 s before the end of the media on in any case, which is earlier.
+HELD_BEFORE_DUE_MS: Final = PUBLISH_DELAY_MS + 2_000
 DVR_WINDOW_MS: Final = 1_800_000
 EXPIRED: Final = (NOW_MS - DVR_WINDOW_MS - PUBLISH_DELAY_MS) // SEGMENT_MS - 1  # the newest that left the window
 # Segments 312 to 1000 exist.
 WITH_ENDS: Final = {"start": "1970-01-01T00:10:00Z", "end": "1970-01-01T00:32:01Z"}
 END_MS: Final = 1_921_000
 
-# Cache-Control and Live-Origin-TTL of what must not be served stale.
-FOR_A_SECOND: Final = ("public, max-age=1, stale-while-revalidate=0", "1000ms")
+# Cache-Control and Live-Origin-TTL of what must not be served stale. A second is the shortest that most caches know.
+FOR_A_SECOND: Final = ("public, max-age=1, stale-while-revalidate=0", "250ms")
 FOR_A_SEGMENT: Final = ("public, max-age=1, stale-while-revalidate=0", "1920ms")
+FOR_ONE_SECOND: Final = ("public, max-age=1, stale-while-revalidate=0", "1000ms")
 FOR_SOME_SECONDS: Final = ("public, max-age=5, stale-while-revalidate=0", "5000ms")
+FOR_A_MINUTE: Final = ("public, max-age=60, stale-while-revalidate=0", "60000ms")
 FOR_A_DAY: Final = ("public, max-age=86400, stale-while-revalidate=0", "86400000ms")
+OF_A_GOOD_COPY: Final = (
+    "public, max-age=86400, immutable, stale-while-revalidate=60, stale-if-error=86400",
+    "86400000ms",
+)
+OF_A_FLAWED_COPY: Final = ("public, max-age=1, stale-while-revalidate=1, stale-if-error=60", "1920ms")
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tests.origin.site import (
+    FOR_A_MINUTE,
     FOR_A_SECOND,
     FOR_A_SEGMENT,
-    FOR_SOME_SECONDS,
-    HOLD_AHEAD_MS,
+    FOR_ONE_SECOND,
+    HELD_BEFORE_DUE_MS,
     NOW_MS,
     NUMBER,
     WITH_ENDS,
@@ -105,19 +106,19 @@ FIRST_DUE_MS = due_ms(312)
 INITS: list[tuple[str, int, int, str, tuple[str, str]]] = [
     (
         "long-before-the-start",
-        FIRST_DUE_MS - HOLD_AHEAD_MS - 90_000_000,
+        FIRST_DUE_MS - HELD_BEFORE_DUE_MS - 90_000_000,
         404,
         "too-early",
-        FOR_SOME_SECONDS,
+        FOR_A_SECOND,
     ),
     (
         "before-the-start",
-        FIRST_DUE_MS - HOLD_AHEAD_MS - 7_500,
+        FIRST_DUE_MS - HELD_BEFORE_DUE_MS - 7_500,
         404,
         "too-early",
-        FOR_SOME_SECONDS,  # packagers may send it at any time
+        FOR_A_SECOND,  # packagers may send it at any time
     ),
-    ("after-the-end", 1_921_000, 410, "after-end", FOR_SOME_SECONDS),
+    ("after-the-end", 1_921_000, 410, "after-end", FOR_A_MINUTE),
 ]
 
 
@@ -133,7 +134,7 @@ async def test_an_init_segment_is_not_waited_for_outside_the_event(
         site.assert_untouched()
 
 
-@pytest.mark.parametrize("now_ms", [FIRST_DUE_MS - HOLD_AHEAD_MS, 1_920_999], ids=["first-ms", "last-ms"])
+@pytest.mark.parametrize("now_ms", [FIRST_DUE_MS - HELD_BEFORE_DUE_MS, 1_920_999], ids=["first-ms", "last-ms"])
 async def test_an_init_segment_is_waited_for_during_the_event(tmp_path: Path, now_ms: int) -> None:
     async with open_site(tmp_path, event=WITH_ENDS, now_ms=now_ms) as site:
         held = await site.hold("v720/init.mp4")
@@ -145,8 +146,9 @@ async def test_no_more_requests_are_held_than_allowed(tmp_path: Path) -> None:
     async with open_site(tmp_path, limits={"holds": 2}) as site:
         held = [await site.hold(NUMBER) for _ in range(2)]
         answer = await site.get(NUMBER)
-        assert (answer.status, answer.slug, answer.life_time) == (503, "overloaded", FOR_SOME_SECONDS)
-        assert answer.headers["Retry-After"] == "5"
+        assert (answer.status, answer.slug, answer.life_time) == (503, "overloaded", FOR_ONE_SECOND)
+        assert answer.headers["Retry-After"] == "1"
+        assert await site.metric("origin_shed_total", **{"class": "live-edge", "reason": "holds"}) == 1
         await site.put(NUMBER, body=BODY)
         assert [(await answered).status for answered in held] == [200, 200]
         again = await site.hold(NUMBER + 1)
@@ -167,9 +169,9 @@ async def test_a_client_that_leaves_frees_its_place(site: Site) -> None:
 
 async def test_held_requests_are_answered_when_the_origin_stops(site: Site) -> None:
     held = await site.hold(NUMBER)
-    site.origin.waiters.close()
+    await site.origin.waiters.close()
     answer = await held
-    assert (answer.status, answer.slug, answer.life_time) == (503, "stopping", FOR_A_SECOND)
+    assert (answer.status, answer.slug, answer.life_time) == (503, "stopping", FOR_ONE_SECOND)
     assert answer.headers["Retry-After"] == "1"
 
 

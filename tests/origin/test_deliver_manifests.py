@@ -19,7 +19,7 @@ async def test_a_manifest_is_delivered_with_all_its_headers(site: Site) -> None:
     assert (answer.status, answer.body) == (200, MANIFEST)
     assert answer.own_headers == {
         "Content-Type": "application/dash+xml",
-        "Cache-Control": "public, max-age=1, stale-while-revalidate=0",
+        "Cache-Control": "public, max-age=1, stale-while-revalidate=1, stale-if-error=5",
         "Live-Origin-TTL": "1000ms",
         "Etag": f'"{hashlib.sha256(MANIFEST).hexdigest()[:32]}"',
         "Last-Modified": LAST_MODIFIED,
@@ -36,7 +36,7 @@ async def test_a_manifest_lives_for_less_than_a_segment(tmp_path: Path) -> None:
         await site.put("live.m3u8", body=MANIFEST)
         answer = await site.get("live.m3u8")
         assert answer.headers["Content-Type"] == "application/vnd.apple.mpegurl"
-        assert answer.life_time == ("public, max-age=3, stale-while-revalidate=0", "3000ms")
+        assert answer.life_time == ("public, max-age=3, stale-while-revalidate=3, stale-if-error=18", "3000ms")
 
 
 async def test_a_manifest_that_nobody_has_published_is_refused_for_a_second(site: Site) -> None:

@@ -8,15 +8,16 @@ import pytest
 from multidict import CIMultiDict
 from prometheus_client import CollectorRegistry
 
-from origin.deliver import Deliverer, DeliverRequest
+from origin.backup import Backups
+from origin.deliver import Deliverer, DeliverRequest, Gates, Sources
 from origin.metrics import Metrics
 from origin.reply import Reply
 from origin.target import Programmes
-from origin.waiters import Waiters
+from origin.waiters import HoldLimits, Waiters
 from selection.model import Choice, Mask, SegmentKey
 from storage.base import Stores
 from storage.records import Chosen, Entry, Masked, Published, Unmasked
-from tests.origin.parts import BODY, DUE_MS, Node, running_node, turn
+from tests.origin.parts import BODY, DUE_MS, Node, make_admission, running_node, turn, unbuffered
 from tests.support.bodies import NO_FAULTS, Faults
 from tests.support.events import make_defect, make_event, make_key
 
@@ -30,9 +31,14 @@ class Desk:
 
     def __init__(self, node: Node, stores: Stores | None = None, hold_ms_max: int = HOLD_MS) -> None:
         self.metrics = Metrics(CollectorRegistry(), [EVENT], node.clock.now_ms, node.catalog.newest_number)
-        self.waiters = Waiters(100, self.metrics.holds_in_progress.set, hold_ms_max)
+        self.waiters = Waiters(HoldLimits(hold_ms_max, 100, 100, 100), self.metrics.holds_in_progress.set)
+        stores = stores or node.stores
         self._deliverer = Deliverer(
-            Programmes((EVENT,)), stores or node.stores, self.waiters, node.clock, self.metrics, node.intake.check_lost
+            Programmes((EVENT,)),
+            Sources(stores.catalog, unbuffered(stores.bodies), node.intake.check_lost),
+            Gates(self.waiters, make_admission(), Backups(())),
+            node.clock,
+            self.metrics,
         )
         node.journal.follow(self._wake)
 
@@ -42,7 +48,8 @@ class Desk:
 
     async def get(self, name: str = "v720/10.m4s", **headers: str) -> Reply:
         fields = CIMultiDict({field.replace("_", "-"): value for field, value in headers.items()})
-        return await self._deliverer.answer(DeliverRequest("GET", f"/derby/{name}", fields))
+        path = f"/derby/{name}"
+        return await self._deliverer.answer(DeliverRequest("GET", path, path, fields))
 
 
 @pytest.fixture

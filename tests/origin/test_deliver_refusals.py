@@ -10,7 +10,7 @@ from tests.origin.site import (
     FOR_A_DAY,
     FOR_A_SEGMENT,
     FOR_SOME_SECONDS,
-    HOLD_AHEAD_MS,
+    HELD_BEFORE_DUE_MS,
     NOW_MS,
     NUMBER,
     WITH_ENDS,
@@ -25,9 +25,16 @@ OPEN_END: dict[str, Any] = {}
 
 # (event, number, status, slug, life time)
 BY_NUMBER: list[tuple[str, dict[str, Any], int, int, str, tuple[str, str]]] = [
-    ("future", OPEN_END, NUMBER + 5, 404, "too-early", ("public, max-age=6, stale-while-revalidate=0", "6680ms")),
-    ("near-future", OPEN_END, NUMBER + 2, 404, "too-early", ("public, max-age=1, stale-while-revalidate=0", "920ms")),
-    ("far-future", OPEN_END, 10**18, 404, "too-early", FOR_A_DAY),
+    ("future", OPEN_END, NUMBER + 5, 404, "too-early", ("public, max-age=5, stale-while-revalidate=0", "6600ms")),
+    ("near-future", OPEN_END, NUMBER + 2, 404, "too-early", ("public, max-age=1, stale-while-revalidate=0", "840ms")),
+    (
+        "far-future",
+        OPEN_END,
+        10**18,
+        404,
+        "too-early",
+        ("public, max-age=86399, stale-while-revalidate=0", "86400000ms"),
+    ),
     ("given-up", OPEN_END, NUMBER - 6, 410, "never-published", FOR_A_SEGMENT),
     ("about-to-expire", OPEN_END, EXPIRED + 1, 410, "never-published", FOR_A_SEGMENT),
     ("expired", OPEN_END, EXPIRED, 410, "left-window", FOR_A_DAY),
@@ -96,10 +103,18 @@ async def test_other_methods_are_told_which_ones_there_are(site: Site, method: s
     site.assert_untouched()
 
 
+async def test_a_refusal_is_a_second_shorter_for_caches_that_round_and_exact_for_cdns(tmp_path: Path) -> None:
+    async with open_site(tmp_path, now_ms=due_ms(NUMBER) - HELD_BEFORE_DUE_MS - 4_999) as site:
+        headers = (await site.get(NUMBER)).headers
+        assert headers["Cache-Control"] == "public, max-age=3, stale-while-revalidate=0"
+        assert headers["CDN-Cache-Control"] == "max-age=4, stale-while-revalidate=0"
+        assert headers["Live-Origin-TTL"] == "4999ms"
+
+
 @pytest.mark.parametrize("before_ms", [100_000, 3_000, 1_500, 1_000, 1])
 async def test_a_refusal_is_forgotten_when_the_segment_may_be_waited_for(tmp_path: Path, before_ms: int) -> None:
     """But for caches that count in whole seconds, and less than one was left."""
-    opens_ms = due_ms(NUMBER) - HOLD_AHEAD_MS
+    opens_ms = due_ms(NUMBER) - HELD_BEFORE_DUE_MS
     async with open_site(tmp_path, now_ms=opens_ms - before_ms) as site:
         answer = await site.get(NUMBER)
         assert (answer.status, answer.headers["Live-Origin-TTL"]) == (404, f"{before_ms}ms")
@@ -107,6 +122,18 @@ async def test_a_refusal_is_forgotten_when_the_segment_may_be_waited_for(tmp_pat
         held = await site.hold(NUMBER)
         await site.put(NUMBER, body=BODY)
         assert (await held).body == BODY
+
+
+async def test_no_one_is_told_that_a_segment_is_given_up_while_a_copy_waits_for_a_better_one(site: Site) -> None:
+    hole = NUMBER - 6
+    for number in (hole - 2, hole - 1):
+        await site.put(number, "a")
+        await site.put(number, "b")
+    assert (await site.get(hole)).slug == "never-published"
+    await site.put(hole, "b", BODY)
+    answer = await site.get(hole)
+    assert (answer.status, answer.body) == (200, BODY)
+    assert answer.headers["Live-Origin-Choice"] == "b;rule=overdue, a;lost=absent"
 
 
 async def test_a_segment_that_left_the_window_is_gone_although_its_bytes_are_there(site: Site) -> None:

@@ -120,6 +120,13 @@ async def test_each_bucket_is_an_object_for_programmes(tmp_path: Path, command: 
     ]
 
 
+async def test_one_bucket_and_one_copy_are_told_as_one(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "data").mkdir()
+    with open_vault(tmp_path / "data") as vault:
+        await vault.store(40, "a")
+    assert command.run(write_config(tmp_path))[-1].startswith("1 bucket with 1 copy, 17B, would go.")
+
+
 async def test_where_nothing_is_due_it_says_so(tmp_path: Path, command: Command) -> None:
     await make_vault(tmp_path)
     config = write_config(tmp_path, retention="120m")

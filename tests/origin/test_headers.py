@@ -17,12 +17,14 @@ from origin.headers import (
     etag,
     http_date,
     life_time,
+    manifest_headers,
     media_type,
     purge_tags,
     segment_headers,
 )
-from selection.cache_policy import CachePolicy
+from selection.cache_policy import CachePolicy, absent, overload
 from selection.model import Candidate, Choice, Event, Facts, Kind, Loss, Rule, SegmentKey
+from storage.records import Manifest
 from tests.support.events import candidate, make_defect, make_event, make_key, make_rendition
 
 RENDITIONS = {
@@ -38,30 +40,70 @@ def chosen(copy: Candidate, *losses: tuple[str, Loss]) -> Choice:
     return Choice(copy, Rule.FIRST_IN_ORDER, copy.published_ms, losses)
 
 
-LIFE_TIMES = [
-    ("shortest", CachePolicy(1), "public, max-age=1, stale-while-revalidate=0", "1ms"),
-    ("under-a-second", CachePolicy(999), "public, max-age=1, stale-while-revalidate=0", "999ms"),
-    ("a-second", CachePolicy(1_000), "public, max-age=1, stale-while-revalidate=0", "1000ms"),
-    ("rounds-down", CachePolicy(2_999), "public, max-age=2, stale-while-revalidate=0", "2999ms"),
-    ("a-day", CachePolicy(86_400_000), "public, max-age=86400, stale-while-revalidate=0", "86400000ms"),
-    ("may-be-stale", CachePolicy(2_000, may_be_stale=True), "public, max-age=2, stale-if-error=60", "2000ms"),
+NEGATIVE = "stale-while-revalidate=0"
+
+# Each with its Cache-Control, its Live-Origin-TTL and its CDN-Cache-Control, if any.
+LIFE_TIMES: list[tuple[str, CachePolicy, str, str, str | None]] = [
+    ("shortest", CachePolicy(1), f"public, max-age=1, {NEGATIVE}", "1ms", None),
+    ("under-a-second", CachePolicy(999), f"public, max-age=1, {NEGATIVE}", "999ms", None),
+    ("a-second", CachePolicy(1_000), f"public, max-age=1, {NEGATIVE}", "1000ms", None),
+    ("rounds-down", CachePolicy(2_999), f"public, max-age=2, {NEGATIVE}", "2999ms", None),
+    ("a-day", CachePolicy(86_400_000), f"public, max-age=86400, {NEGATIVE}", "86400000ms", None),
+    ("overload", overload(), f"public, max-age=5, {NEGATIVE}", "5000ms", None),
+    ("absent", absent(), f"public, max-age=1, {NEGATIVE}", "250ms", None),
+    (
+        "must-not-outlive-what-cannot-be-told-shorter",
+        CachePolicy(1_999, must_not_outlive=True),
+        f"public, max-age=1, {NEGATIVE}",
+        "1999ms",
+        None,
+    ),
+    (
+        "must-not-outlive-two-seconds",
+        CachePolicy(2_000, must_not_outlive=True),
+        f"public, max-age=1, {NEGATIVE}",
+        "2000ms",
+        f"max-age=2, {NEGATIVE}",
+    ),
+    (
+        "must-not-outlive-rounds-down",
+        CachePolicy(7_999, must_not_outlive=True),
+        f"public, max-age=6, {NEGATIVE}",
+        "7999ms",
+        f"max-age=7, {NEGATIVE}",
+    ),
+    (
+        "may-be-stale",
+        CachePolicy(2_000, stale_ms=1_999, stale_if_error_ms=3_000),
+        "public, max-age=2, stale-while-revalidate=1, stale-if-error=3",
+        "2000ms",
+        None,
+    ),
     (
         "immutable",
-        CachePolicy(2_000, immutable=True, may_be_stale=True),
-        "public, max-age=2, immutable, stale-if-error=60",
+        CachePolicy(2_000, immutable=True, stale_ms=60_000, stale_if_error_ms=86_400_000),
+        "public, max-age=2, immutable, stale-while-revalidate=60, stale-if-error=86400",
         "2000ms",
+        None,
     ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("policy", "cache_control", "ttl"), [case[1:] for case in LIFE_TIMES], ids=[case[0] for case in LIFE_TIMES]
+    ("policy", "cache_control", "ttl", "cdn"), [case[1:] for case in LIFE_TIMES], ids=[case[0] for case in LIFE_TIMES]
 )
-def test_a_life_time_is_written_in_seconds_and_in_ms(policy: CachePolicy, cache_control: str, ttl: str) -> None:
-    assert life_time(policy) == {"Cache-Control": cache_control, "Live-Origin-TTL": ttl}
+def test_a_life_time_is_written_in_seconds_and_in_ms(
+    policy: CachePolicy, cache_control: str, ttl: str, cdn: str | None
+) -> None:
+    expected = {"Cache-Control": cache_control, "Live-Origin-TTL": ttl}
+    assert life_time(policy) == (expected if cdn is None else expected | {"CDN-Cache-Control": cdn})
 
 
-@given(st.builds(CachePolicy, st.integers(1, 10**12), st.booleans(), st.booleans()))
+stale_times = st.just(0) | st.integers(1_000, 10**9)
+policies = st.builds(CachePolicy, st.integers(1, 10**12), st.booleans(), st.booleans(), stale_times, stale_times)
+
+
+@given(policies)
 def test_every_answer_may_be_cached_so_that_requests_collapse(policy: CachePolicy) -> None:
     headers = life_time(policy)
     directives: dict[str, Any] = dict(
@@ -72,7 +114,26 @@ def test_every_answer_may_be_cached_so_that_requests_collapse(policy: CachePolic
     assert int(directives["max-age"]) * 1000 <= max(policy.ttl_ms, 1_000)
     assert headers["Live-Origin-TTL"] == f"{policy.ttl_ms}ms"
     assert ("immutable" in directives) == policy.immutable
-    assert ("stale-if-error" in directives) != ("stale-while-revalidate" in directives)
+    assert int(directives["stale-while-revalidate"]) == policy.stale_ms // 1000
+    assert int(directives.get("stale-if-error", 0)) == policy.stale_if_error_ms // 1000
+
+
+@given(policies)
+def test_what_must_not_outlive_its_life_time_ends_in_time_in_caches_that_keep_it_a_second_longer(
+    policy: CachePolicy,
+) -> None:
+    headers = life_time(policy)
+    told: Any = http_sf.parse(headers["Cache-Control"].encode(), tltype="dictionary")
+    targeted: Any = http_sf.parse(headers.get("CDN-Cache-Control", "").encode(), tltype="dictionary")
+    seconds, exact = told["max-age"][0], targeted.get("max-age", told["max-age"])[0]
+    assert exact == max(policy.ttl_ms // 1000, 1)
+    if policy.must_not_outlive:
+        assert (seconds + 1) * 1000 <= max(policy.ttl_ms, 2_000)
+    else:
+        assert seconds == exact
+    assert bool(targeted) == (seconds != exact)
+    if targeted:
+        assert targeted["stale-while-revalidate"] == told["stale-while-revalidate"]
 
 
 @given(st.integers(0, 253_402_300_799))
@@ -170,6 +231,27 @@ def test_a_flawed_copy_says_so() -> None:
     copy = candidate("a", 0, make_defect("short", missing_ms=120), "slate")
     headers = segment_headers(EVENT, make_key(10, "v"), chosen(copy))
     assert headers["Live-Origin-Defects"] == "short;missing_ms=120, slate"
+
+
+SCORES = [(None, None), (0, "0"), (100, "100")]
+
+
+@pytest.mark.parametrize(("score", "expected"), SCORES)
+def test_a_copy_that_was_judged_by_its_packager_says_how(score: int | None, expected: str | None) -> None:
+    headers = segment_headers(EVENT, make_key(10, "v"), chosen(candidate("a", score=score)))
+    assert headers.get("Live-Origin-Score") == expected
+
+
+def test_an_answer_about_a_manifest_tells_where_it_comes_from() -> None:
+    manifest = Manifest("b", "0a1b", 300, 784_111_777_999, sequence=7)
+    assert manifest_headers("live.mpd", manifest) == {
+        "Content-Type": "application/dash+xml",
+        "ETag": '"0a1b"',
+        "Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Accept-Ranges": "bytes",
+        "Live-Origin-Pipeline": "b",
+        "CMSD-Static": 'ot=m,st=l,at=784111777999,n="live-origin"',
+    }
 
 
 def test_a_copy_of_a_pipeline_that_left_the_configuration_has_no_region() -> None:

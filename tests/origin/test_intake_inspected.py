@@ -157,3 +157,17 @@ async def test_a_chosen_copy_stays_as_it_was_known_when_it_comes_again(tmp_path:
         assert chosen(node)[2] == digest_of(GOOD)
         assert await node.publish("a", 10, GOOD) == Unchanged(first.candidate)
         assert node.copies() == [first.candidate]
+
+
+async def test_an_init_segment_goes_that_was_delivered_on_after_a_corrupt_one_when_the_next_is_chosen(
+    tmp_path: Path,
+) -> None:
+    with running_node(tmp_path, make_event(pipelines=("a",), checks=Checks.ALL)) as node:
+        await node.publish("a", None, INIT)
+        await node.publish("a", None, INIT[:-1])
+        both = {body_key(make_key(None), "a", digest_of(body)) for body in (INIT, INIT[:-1])}
+        assert set(node.held.held) == both, "the one is delivered, the other is the newest copy"
+        await node.publish("a", None, OTHER_INIT)
+        choice = node.choice(None)
+        assert choice is not None and choice.candidate.digest == digest_of(OTHER_INIT)
+        assert set(node.held.held) == {body_key(make_key(None), "a", digest_of(OTHER_INIT))}

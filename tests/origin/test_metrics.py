@@ -106,6 +106,7 @@ def test_names_do_not_repeat_their_labels_or_type(metrics: Metrics) -> None:
 def test_labels_are_bounded_by_the_configuration(metrics: Metrics) -> None:
     allowed = {"event", "rendition", "pipeline", "reference", "rule", "reason", "defect", "difference"}
     allowed |= {"outcome", "kind", "result", "woken", "operation", "name", "le"}
+    allowed |= {"class", "listener"}
     compared(metrics)
     for family in families(metrics):
         for sample in family.samples:

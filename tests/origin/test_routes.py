@@ -17,9 +17,9 @@ Answer = Callable[[web.BaseRequest], Awaitable[Reply]]
 class Desk:
     """An edge, and what it observed."""
 
-    def __init__(self, answer: Answer, *, log_requests: bool = True) -> None:
+    def __init__(self, answer: Answer, *, log_lines: int = 1_000) -> None:
         self.observed: list[tuple[Reply, float]] = []
-        self._edge = Edge("deliver", answer, lambda *seen: self.observed.append(seen), log_requests=log_requests)
+        self._edge = Edge("deliver", answer, lambda *seen: self.observed.append(seen), log_lines=log_lines)
 
     async def handle(self, path: str = "/derby/v720/7.m4s", method: str = "GET") -> web.Response:
         response = await self._edge.handle(make_mocked_request(method, path))
@@ -104,7 +104,7 @@ async def test_each_request_is_one_line_at_its_end(caplog: pytest.LogCaptureFixt
 
 
 async def test_requests_are_counted_but_not_logged_when_that_is_not_wanted(caplog: pytest.LogCaptureFixture) -> None:
-    desk = Desk(answering(Reply(200, "served")), log_requests=False)
+    desk = Desk(answering(Reply(200, "served")), log_lines=0)
     await desk.handle()
     assert logged(caplog, "request") == []
     assert len(desk.observed) == 1

@@ -1,11 +1,12 @@
 """The waiting list: bounded, in the order of arrival, and nobody is forgotten or counted twice."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from origin.waiters import Waiters
+from origin import waiters
+from origin.waiters import SLICE_PLACES, HoldLimits, Release, Waiters
 from tests.support.events import make_key
 
 KEY, OTHER = make_key(10), make_key(11)
@@ -15,10 +16,12 @@ LONG_MS = 60_000
 class Crowd:
     """A waiting list, how many it said were waiting, and in which order they went on."""
 
-    def __init__(self, limit_count: int = 100) -> None:
+    def __init__(self, limit_count: int = 100, per_event: int = 100, per_segment: int = 100) -> None:
         self.counts: list[int] = []
+        self.releases: list[float] = []
         self.gone: list[tuple[str, bool]] = []
-        self.waiters = Waiters(limit_count, self.counts.append, hold_ms_max=8_000)
+        limits = HoldLimits(8_000, limit_count, per_event, per_segment)
+        self.waiters = Waiters(limits, self.counts.append, self.releases.append)
 
     async def join(self, name: str, timeout_ms: int = LONG_MS, key: object = KEY) -> "asyncio.Task[None]":
         """Let somebody wait; returns when they do."""
@@ -27,7 +30,8 @@ class Crowd:
         return task
 
     async def _wait(self, name: str, timeout_ms: int, key: object) -> None:
-        self.gone.append((name, await self.waiters.wait(OTHER if key is OTHER else KEY, timeout_ms)))
+        release = await self.waiters.wait(OTHER if key is OTHER else KEY, timeout_ms)
+        self.gone.append((name, release is not None))
 
 
 @pytest.fixture
@@ -92,14 +96,15 @@ async def test_who_was_registered_before_the_first_suspension_misses_no_wake(cro
     waiting = crowd.waiters.wait(KEY, LONG_MS)
     waiting.send(None)
     assert crowd.waiters.wake(KEY) == 1
+    await asyncio.sleep(0)
     with pytest.raises(StopIteration) as ended:
         waiting.send(None)
-    assert ended.value.value is True
+    assert ended.value.value is not None
 
 
 @pytest.mark.parametrize("timeout_ms", [0, 1])
 async def test_who_waited_long_enough_goes_on_unwoken(crowd: Crowd, timeout_ms: int) -> None:
-    assert await crowd.waiters.wait(KEY, timeout_ms) is False
+    assert await crowd.waiters.wait(KEY, timeout_ms) is None
     assert crowd.counts == [1, 0]
     assert crowd.waiters.wake(KEY) == 0
 
@@ -116,11 +121,11 @@ async def test_one_who_gave_up_leaves_the_others_waiting(crowd: Crowd) -> None:
 async def test_who_is_cancelled_frees_the_place_at_once() -> None:
     crowd = Crowd(limit_count=1)
     task = await crowd.join("first")
-    was_full = crowd.waiters.is_full
+    was_full = crowd.waiters.refusal(KEY)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (was_full, crowd.waiters.is_full) == (True, False)
+    assert (was_full, crowd.waiters.refusal(KEY)) == ("holds", None)
     assert crowd.counts == [1, 0]
     assert crowd.waiters.wake(KEY) == 0
 
@@ -150,38 +155,138 @@ async def test_no_more_wait_than_are_allowed(limit_count: int) -> None:
     crowd = Crowd(limit_count)
     tasks = []
     for number in range(limit_count):
-        assert not crowd.waiters.is_full
+        assert crowd.waiters.refusal(KEY) is None
         tasks.append(await crowd.join(str(number), key=OTHER if number % 2 else KEY))
-    assert crowd.waiters.is_full
-    with pytest.raises(AssertionError, match="ask is_full"):
+    assert crowd.waiters.refusal(KEY) == "holds"
+    with pytest.raises(AssertionError, match="ask `refusal`"):
         await crowd.waiters.wait(KEY, LONG_MS)
     assert crowd.waiters.count == limit_count
-    crowd.waiters.close()
+    await crowd.waiters.close()
     await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "bound"),
+    [((100, 100, 2), "holds_per_segment"), ((100, 2, 100), "holds_per_event"), ((2, 1, 1), "holds_per_event")],
+)
+async def test_no_more_wait_for_one_segment_or_event_than_are_allowed(bounds: tuple[int, int, int], bound: str) -> None:
+    crowd = Crowd(*bounds)
+    tasks = [await crowd.join(str(number)) for number in range(min(bounds))]
+    assert crowd.waiters.refusal(KEY) == bound
+    is_of_segment = bound == "holds_per_segment"
+    assert (crowd.waiters.refusal(OTHER) is None) == is_of_segment
+    assert crowd.waiters.refusal(make_key(10, event_id="other")) is None
+    crowd.waiters.wake(KEY)
+    await asyncio.gather(*tasks)
+    assert crowd.waiters.refusal(KEY) is None
+
+
+async def test_the_journal_goes_on_before_anybody_is_told(crowd: Crowd) -> None:
+    told: list[object] = []
+    crowd.waiters.join(KEY, LONG_MS, told.append)
+    crowd.waiters.wake(KEY)
+    assert told == []
+    assert crowd.waiters.count == 1
+    await asyncio.sleep(0)
+    assert len(told) == 1
+
+
+async def test_others_have_their_turn_between_two_slices_of_a_long_list(crowd: Crowd) -> None:
+    order: list[str] = []
+    crowd = Crowd(10_000, 10_000, 10_000)
+    for _ in range(2 * SLICE_PLACES + 1):
+        crowd.waiters.join(KEY, LONG_MS, lambda release: order.append("told"))
+    crowd.waiters.wake(KEY)
+    while crowd.waiters.count:
+        await asyncio.sleep(0)
+        order.append("turn")
+    assert order.index("turn") == SLICE_PLACES
+    assert order.count("told") == 2 * SLICE_PLACES + 1
+    assert order.count("turn") == 3
+
+
+async def test_who_leaves_between_two_slices_is_not_told(crowd: Crowd) -> None:
+    crowd = Crowd(10_000, 10_000, 10_000)
+    told: list[int] = []
+
+    def teller(number: int) -> Callable[[Release | None], None]:
+        return lambda release: told.append(number)
+
+    places = [crowd.waiters.join(KEY, LONG_MS, teller(number)) for number in range(SLICE_PLACES + 2)]
+    crowd.waiters.wake(KEY)
+    await asyncio.sleep(0)
+    assert places[-2].leave() is True
+    assert places[0].leave() is False
+    await asyncio.sleep(0)
+    assert told == [*range(SLICE_PLACES), SLICE_PLACES + 1]
+    assert crowd.waiters.count == 0
+
+
+def fail(_: Release | None) -> None:
+    raise ZeroDivisionError
+
+
+async def test_a_mistake_in_one_answer_does_not_keep_the_others_waiting(
+    crowd: Crowd, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[object] = []
+    crowd.waiters.join(KEY, LONG_MS, fail)
+    crowd.waiters.join(KEY, LONG_MS, told.append)
+    crowd.waiters.wake(KEY)
+    await asyncio.sleep(0)
+    assert len(told) == 1
+    assert [record.getMessage() for record in caplog.records] == ["held request failed"]
+
+
+async def test_a_release_tells_how_long_it_took_until_the_last_answer_began(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiters, "RELEASE_S_MAX", 0.0)
+    moments = iter([10.0, 10.002, 10.005])
+    crowd.waiters = Waiters(
+        HoldLimits(8_000, 9, 9, 9), crowd.counts.append, crowd.releases.append, lambda: next(moments)
+    )
+    for _ in range(2):
+        crowd.waiters.join(KEY, LONG_MS, lambda release: release.note_written() if release else None)
+    crowd.waiters.wake(KEY)
+    while not crowd.releases:  # noqa: ASYNC110  # what is waited for has no event of its own
+        await asyncio.sleep(0)
+    assert crowd.releases == [pytest.approx(0.005)]
+
+
+async def test_a_release_whom_nobody_waited_for_to_the_end_is_not_observed(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiters, "RELEASE_S_MAX", 0.0)
+    crowd.waiters.join(KEY, LONG_MS, lambda release: None)
+    crowd.waiters.wake(KEY)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert crowd.releases == []
 
 
 async def test_closing_lets_everybody_go_and_nobody_wait_any_more(crowd: Crowd) -> None:
     tasks = [await crowd.join("one"), await crowd.join("other", key=OTHER)]
     was_closed = crowd.waiters.is_closed
-    crowd.waiters.close()
+    await crowd.waiters.close()
     assert (was_closed, crowd.waiters.is_closed) == (False, True)
-    await asyncio.gather(*tasks)
     assert crowd.waiters.count == 0
-    with pytest.raises(AssertionError, match="is_closed first"):
+    await asyncio.gather(*tasks)
+    with pytest.raises(AssertionError, match="`is_closed` first"):
         await crowd.waiters.wait(KEY, LONG_MS)
-    crowd.waiters.close()
+    await crowd.waiters.close()
 
 
-def nothing(_: Crowd) -> None:
+async def nothing(_: Crowd) -> None:
     """Leave it to the time-out."""
 
 
-def wake(crowd: Crowd) -> None:
+async def wake(crowd: Crowd) -> None:
     crowd.waiters.wake(KEY)
 
 
-def close(crowd: Crowd) -> None:
-    crowd.waiters.close()
+async def close(crowd: Crowd) -> None:
+    await crowd.waiters.close()
 
 
 ENDINGS = [("time-out", nothing, 200), ("wake", wake, LONG_MS), ("close", close, LONG_MS)]
@@ -189,10 +294,10 @@ ENDINGS = [("time-out", nothing, 200), ("wake", wake, LONG_MS), ("close", close,
 
 @pytest.mark.parametrize(("ending", "timeout_ms"), [case[1:] for case in ENDINGS], ids=[case[0] for case in ENDINGS])
 async def test_whatever_ends_the_wait_the_list_is_empty_after_it(
-    crowd: Crowd, ending: Callable[[Crowd], None], timeout_ms: int
+    crowd: Crowd, ending: Callable[[Crowd], Awaitable[None]], timeout_ms: int
 ) -> None:
     tasks = [await crowd.join(str(number), timeout_ms) for number in range(5)]
-    ending(crowd)
+    await ending(crowd)
     await asyncio.gather(*tasks)
     assert crowd.waiters.count == 0
     assert crowd.counts == [1, 2, 3, 4, 5, 4, 3, 2, 1, 0]

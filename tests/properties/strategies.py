@@ -57,6 +57,8 @@ def events(draw: st.DrawFn) -> Event:
         retry_deadline_ms=draw(waits),
         dvr_window_ms=draw(st.integers(0, 60_000)),
         hold_ahead_ms=draw(waits),
+        live_edge_ms=draw(waits),
+        recent_ms=draw(waits),
     )
 
 
@@ -66,7 +68,13 @@ def numbers_and_times(draw: st.DrawFn) -> tuple[Event, int, int]:
     event = draw(events())
     number = event.timeline.start_number + draw(st.integers(-20, 200))
     due_ms = exact_end_ms(event, number) + event.publish_delay_ms
-    boundaries = (-event.hold_ahead_ms, 0, event.retry_deadline_ms, event.dvr_window_ms)
+    boundaries = (
+        -event.hold_ahead_ms,
+        -event.publish_delay_ms - 2_000,
+        0,
+        event.retry_deadline_ms,
+        event.dvr_window_ms,
+    )
     offset_ms = draw(st.integers(-3, 3) | st.integers(-100_000, 100_000))
     return event, number, int(due_ms) + draw(st.sampled_from(boundaries)) + offset_ms
 

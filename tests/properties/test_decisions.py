@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from selection.decide import Choose, Wait, Withdraw, decide
 from selection.model import Choice, Rule
 from selection.rank import is_corrupt, rank_key
+from selection.window import gives_up_ms
 from tests.properties.worlds import END_MS, LONG_AFTER_MS, Step, World, play, referee, settle, worlds
 
 LAGS_MS = st.lists(st.integers(0, 3) | st.integers(0, 60), max_size=30)
@@ -39,6 +40,18 @@ def test_the_last_choice_does_not_depend_on_how_late_the_rules_are_asked(world: 
     referees = referee(world)[-1:]
     assert [step(choice) for choice in play(world, lags_ms)[-1:]] == referees
     assert [step(choice) for choice in settle(world.situation(), LONG_AFTER_MS)[-1:]] == referees
+
+
+@given(worlds(), st.integers(0, 100))
+def test_past_the_retry_deadline_what_is_usable_is_chosen_at_once(world: World, late_ms: int) -> None:
+    if world.number is None:
+        return
+    now_ms = gives_up_ms(world.event, world.number) + late_ms
+    known_count = sum(copy.published_ms <= now_ms for _, copy in world.copies)
+    situation = world.situation(known_count)
+    usable = [copy for copy in situation.candidates if not is_corrupt(copy) and not is_masked(world, copy.pipeline_id)]
+    decision = decide(situation, now_ms)
+    assert isinstance(decision, Choose) if usable else decision == Wait(None)
 
 
 @given(worlds(), TIMES_MS)

@@ -3,16 +3,19 @@
 What is expected comes from the exact times of a segment, as fractions, and never from `classify`.
 """
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
+from math import ceil
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from origin.headers import life_time
 from selection import cache_policy
-from selection.cache_policy import LONG_MS, SHORTEST_MS, UNKNOWN_MS
+from selection.cache_policy import LONG_MS, UNKNOWN_MS, CachePolicy
 from selection.model import Event
-from selection.window import WindowClass, classify, due_ms, hold_opens_ms, newest_due_number
+from selection.window import WindowClass, classify, newest_due_number
 from tests.properties.strategies import (
     events,
     exact_end_ms,
@@ -46,11 +49,16 @@ def is_after_end(event: Event, number: int, now_ms: int) -> bool:
 
 
 def is_future(event: Event, number: int, now_ms: int) -> bool:
-    return exists(event, number) and late_ms(event, number, now_ms) < -event.hold_ahead_ms
+    return exists(event, number) and late_ms(event, number, now_ms) < -held_before_due_ms(event)
 
 
 def is_next(event: Event, number: int, now_ms: int) -> bool:
-    return exists(event, number) and -event.hold_ahead_ms <= late_ms(event, number, now_ms) < 0
+    return exists(event, number) and -held_before_due_ms(event) <= late_ms(event, number, now_ms) < 0
+
+
+def held_before_due_ms(event: Event) -> int:
+    """Return how long before due requests are held: `hold_ahead`, but from 2 s before the end of the media on."""
+    return max(event.hold_ahead_ms, event.publish_delay_ms + 2_000)
 
 
 def is_waited_for(event: Event, number: int, now_ms: int) -> bool:
@@ -121,53 +129,85 @@ def test_first_and_last_number_are_those_that_cover_the_span(event: Event, now_m
     assert numbers == list(range(event.first_number, last + 1))
 
 
-def outlives_its_truth_at_most_ms(event: Event, window_class: WindowClass) -> int:
-    """Return how long a cache may repeat an answer of a class that has passed, as `cache_policy` documents it."""
-    duration_ms = exact_end_ms(event, 0) - exact_start_ms(event, 0)
-    return {
-        # the shortest time that all caches can express; in the future, too, once the media has ended
-        WindowClass.FUTURE: SHORTEST_MS,
-        WindowClass.NEXT: SHORTEST_MS,
-        WindowClass.DUE: SHORTEST_MS,
-        WindowClass.GIVEN_UP: max(SHORTEST_MS, int(duration_ms) + 1),  # a hole: caches ask again soon
-    }.get(window_class, 0)
+def whole_seconds_ms(policy: CachePolicy) -> int:
+    """Return how long a cache keeps an answer whose clock has whole seconds: up to one longer than it is told."""
+    found = re.fullmatch(r"public, max-age=([0-9]+), stale-while-revalidate=0", life_time(policy)["Cache-Control"])
+    assert found is not None, "kept by all caches, and never served stale"
+    assert int(found[1]) >= 1, "or requests for it would not be collapsed"
+    return (int(found[1]) + 1) * 1000
+
+
+def exact_seconds_ms(policy: CachePolicy) -> int:
+    """Return how long a CDN keeps an answer, which counts from Age."""
+    fields = life_time(policy)
+    told = fields.get("CDN-Cache-Control", fields["Cache-Control"])
+    return int(told.partition("max-age=")[2].partition(",")[0]) * 1000
+
+
+def negative(event: Event, number: int, now_ms: int) -> CachePolicy:
+    return cache_policy.negative(event, number, classify(event, number, now_ms), now_ms)
 
 
 @settings(max_examples=400)
 @given(CASES)
-def test_no_negative_answer_outlives_its_truth_longer_than_documented(case: tuple[Event, int, int]) -> None:
-    event, number, now_ms = case
-    window_class = classify(*case)
-    policy = cache_policy.negative(event, number, window_class, now_ms)
-    assert 1 <= policy.ttl_ms <= LONG_MS
-    assert not policy.immutable and not policy.may_be_stale
-    last_use_ms = now_ms + policy.ttl_ms - 1
-    still_true = PARTITION[window_class](event, number, last_use_ms)
-    assert still_true or policy.ttl_ms <= outlives_its_truth_at_most_ms(event, window_class)
-
-
-@given(CASES)
-def test_a_too_early_answer_ends_in_the_ms_in_which_the_number_enters_its_hold_ahead(
+def test_a_too_early_answer_is_forgotten_before_a_packager_can_publish_at_the_end_of_the_media(
     case: tuple[Event, int, int],
 ) -> None:
     event, number, now_ms = case
-    has_ended = now_ms >= event.timeline.end_ms(number)
-    if classify(event, number, now_ms) is WindowClass.FUTURE and has_ended:
-        assert cache_policy.negative(event, number, WindowClass.FUTURE, now_ms).ttl_ms == SHORTEST_MS
-    elif classify(event, number, now_ms) is WindowClass.FUTURE:
-        opens_ms = min(hold_opens_ms(event, number), event.timeline.end_ms(number))
-        ttl_ms = cache_policy.negative(event, number, WindowClass.FUTURE, now_ms).ttl_ms
-        assert late_ms(event, number, now_ms + ttl_ms - 1) < -event.hold_ahead_ms
-        assert ttl_ms == LONG_MS or now_ms + ttl_ms == opens_ms
-        assert now_ms + ttl_ms <= hold_opens_ms(event, number) <= due_ms(event, number)
+    if not is_future(*case):
+        return
+    policy = negative(*case)
+    ends_ms = exact_end_ms(event, number)
+    assert now_ms + policy.ttl_ms <= ends_ms + 1 - 2_000  # ends are rounded up to whole ms
+    assert now_ms + whole_seconds_ms(policy) <= ends_ms
+    assert now_ms + exact_seconds_ms(policy) <= ends_ms - 1_000
+
+
+@settings(max_examples=400)
+@given(CASES)
+def test_a_too_early_answer_lives_until_requests_are_held(case: tuple[Event, int, int]) -> None:
+    event, number, now_ms = case
+    if not is_future(*case):
+        return
+    policy = negative(*case)
+    assert 1 <= policy.ttl_ms <= LONG_MS
+    assert is_future(event, number, now_ms + policy.ttl_ms - 1)
+    assert policy.ttl_ms == LONG_MS or is_next(event, number, now_ms + policy.ttl_ms)
+    # Caches that round come back by then, too, unless less was left than they can be told.
+    assert whole_seconds_ms(policy) <= max(policy.ttl_ms, 2_000)
+    assert policy.ttl_ms - 2_000 < exact_seconds_ms(policy) <= max(policy.ttl_ms, 1_000)
+
+
+@given(CASES, st.integers(0, 200_000) | st.integers(0, 3))
+def test_a_too_early_answer_lives_no_longer_the_later_it_is_given(case: tuple[Event, int, int], later_ms: int) -> None:
+    event, number, now_ms = case
+    if not is_future(event, number, now_ms + later_ms):
+        return
+    before, after = negative(*case), negative(event, number, now_ms + later_ms)
+    assert now_ms + before.ttl_ms <= now_ms + later_ms + after.ttl_ms
+    assert after.ttl_ms <= before.ttl_ms
+    assert whole_seconds_ms(after) <= whole_seconds_ms(before)
+    assert exact_seconds_ms(after) <= exact_seconds_ms(before)
 
 
 @given(CASES)
 def test_what_may_still_appear_is_asked_for_again_soon(case: tuple[Event, int, int]) -> None:
-    event, number, now_ms = case
-    window_class = classify(*case)
-    ttl_ms = cache_policy.negative(event, number, window_class, now_ms).ttl_ms
-    if window_class in (WindowClass.NEXT, WindowClass.DUE):
-        assert ttl_ms == SHORTEST_MS
-    if window_class is WindowClass.BEFORE_START:
-        assert ttl_ms == UNKNOWN_MS
+    event = case[0]
+    policy = negative(*case)
+    if is_next(*case) or is_waited_for(*case):
+        assert policy.ttl_ms < 1_000
+        assert (whole_seconds_ms(policy), exact_seconds_ms(policy)) == (2_000, 1_000)
+    if is_given_up(*case):
+        segment_ms = ceil(exact_end_ms(event, 0) - exact_start_ms(event, 0))
+        assert policy.ttl_ms <= max(segment_ms, 1_000)
+        assert whole_seconds_ms(policy) <= max(segment_ms, 2_000)
+        assert exact_seconds_ms(policy) <= max(segment_ms, 1_000)
+
+
+@given(CASES)
+def test_what_never_exists_any_more_is_remembered_for_as_long_as_it_is_told(case: tuple[Event, int, int]) -> None:
+    policy = negative(*case)
+    if is_expired(*case) or is_after_end(*case):
+        assert policy.ttl_ms == exact_seconds_ms(policy) == whole_seconds_ms(policy) - 1_000 == LONG_MS
+    if is_before_start(*case):
+        assert policy.ttl_ms == exact_seconds_ms(policy) == whole_seconds_ms(policy) - 1_000 == UNKNOWN_MS

@@ -62,6 +62,7 @@ def small_events(draw: st.DrawFn) -> Event:
         start_number=draw(st.integers(0, 2)),
         pipelines=["a", "b", "c", "d"][: draw(st.sampled_from([2, 3, 2, 4, 1]))],
         publish_delay_ms=draw(st.integers(0, 4)),
+        retry_deadline_ms=draw(st.integers(0, 25)),
         start_ms=draw(st.none() | st.integers(3, 20)),
         end_ms=draw(st.none() | st.integers(30, 60)),
         prefer_wait_ms=draw(st.integers(0, 20)),
@@ -148,10 +149,15 @@ class _Seen:
             return [Step(best, Rule.FIRST_IN_ORDER, self.now_ms)]
         good_since = [copy.published_ms for copy in usable if not copy.defects]
         if good_since:
-            waited = self.now_ms - min(good_since) >= event.policy.prefer_wait_ms
-            return [Step(best, Rule.PREFER_WAIT_OVER, self.now_ms)] if waited else []
-        late = self.now_ms - self._due_ms(usable) >= event.policy.grace_ms
-        return [Step(best, Rule.GRACE_OVER, self.now_ms)] if late else []
+            is_over = self.now_ms - min(good_since) >= event.policy.prefer_wait_ms
+        else:
+            is_over = self.now_ms - self._due_ms(usable) >= event.policy.grace_ms
+        if is_over:
+            rule = Rule.PREFER_WAIT_OVER if good_since else Rule.GRACE_OVER
+            return [Step(best, rule, self.now_ms)]
+        # By now requests are told that there is none: what is here is taken, whatever was waited for.
+        is_overdue = self.world.number is not None and self.now_ms - self._due_ms(usable) >= event.retry_deadline_ms
+        return [Step(best, Rule.OVERDUE, self.now_ms)] if is_overdue else []
 
     def is_upgrade(self, arrival: tuple[int | None, Candidate], chosen: Candidate) -> bool:
         number, copy = arrival

@@ -1,7 +1,8 @@
 """The first choice of a segment: when it is made, which copy it is, and why the others lost.
 
-Segment 10 is due at 23 000 ms; its grace ends at 23 500 ms. A good copy waits 100 ms for the pipelines
-before it. No pipeline is down here (`test_decide_down.py`); choices in force are in `test_decide_again.py`.
+Segment 10 is due at 23 000 ms; its grace ends at 23 500 ms, its retry deadline at 33 000 ms. A good copy waits
+100 ms for the pipelines before it. No pipeline is down here (`test_decide_down.py`); choices in force are in
+`test_decide_again.py`.
 """
 
 from dataclasses import replace
@@ -18,13 +19,15 @@ ONE = make_event(pipelines=["a"])
 NO_WAIT = make_event(prefer_wait_ms=0)
 NO_GRACE = make_event(grace_ms=0)
 SCORED = make_event(score=ScoreMode.RANK)
+LONG_GRACE = make_event(grace_ms=20_000)
+NO_RETRY = make_event(retry_deadline_ms=0)
 
 A_MASKED = Mask("m", "a", first_number=10)
 B_MASKED = Mask("n", "b", first_number=0, last_number=10)
 OTHER_MASKS = (Mask("o", "a", 11), Mask("p", "a", 0, 9), Mask("q", "a", 10, rendition_id="a128"))
 
 
-FIRST, WAITED, GRACE = Rule.FIRST_IN_ORDER, Rule.PREFER_WAIT_OVER, Rule.GRACE_OVER
+FIRST, WAITED, GRACE, OVERDUE = Rule.FIRST_IN_ORDER, Rule.PREFER_WAIT_OVER, Rule.GRACE_OVER, Rule.OVERDUE
 
 
 GOOD_COPIES: list[tuple[str, Event, str, int, Chosen | Wait]] = [
@@ -56,7 +59,7 @@ GOOD_COPIES: list[tuple[str, Event, str, int, Chosen | Wait]] = [
         ("a", FIRST, 22_000),
     ),
     ("early-copy-waits-from-its-arrival", THREE, "b 18000", 18_000, Wait(18_100)),
-    ("late-copy-waits-from-its-arrival", THREE, "b 40000", 40_000, Wait(40_100)),
+    ("late-copy-waits-from-its-arrival", THREE, "b 30000", 30_000, Wait(30_100)),
     ("wait-goes-on-over-due", THREE, "b 22950", 23_000, Wait(23_050)),
     ("unknown-pipeline-waits-for-all-and-loses", THREE, "z 22000, c 22050", 22_100, ("c", WAITED, 22_100)),
 ]
@@ -111,8 +114,32 @@ SCORED_COPIES: list[tuple[str, Event, str, int, Chosen | Wait]] = [
     ("score-ignored-by-default", THREE, "a 22000 score=0", 22_000, ("a", FIRST, 22_000)),
 ]
 
-CASES = GOOD_COPIES + FLAWED_COPIES + CORRUPT_COPIES + SCORED_COPIES
-GROUPS = [("good", GOOD_COPIES), ("flawed", FLAWED_COPIES), ("corrupt", CORRUPT_COPIES), ("scored", SCORED_COPIES)]
+OVERDUE_COPIES: list[tuple[str, Event, str, int, Chosen | Wait]] = [
+    ("the-wait-of-a-good-copy-ends-at-the-deadline", THREE, "b 32950", 32_999, Wait(33_000)),
+    ("and-it-is-taken-then", THREE, "b 32950", 33_000, ("b", OVERDUE, 33_000)),
+    ("a-wait-that-ends-before-is-not-cut", THREE, "b 32899", 32_998, Wait(32_999)),
+    ("a-wait-that-ends-with-it", THREE, "b 32900", 33_000, ("b", WAITED, 33_000)),
+    ("good-copy-at-the-deadline-at-once", THREE, "b 33000", 33_000, ("b", OVERDUE, 33_000)),
+    ("good-copy-after-it-at-once", THREE, "c 40000, a 40050", 40_000, ("c", OVERDUE, 40_000)),
+    ("first-in-order-after-it-is-just-that", THREE, "a 40000", 40_000, ("a", FIRST, 40_000)),
+    ("the-best-of-those-here", THREE, "c 32950, b 32960", 33_000, ("b", OVERDUE, 33_000)),
+    ("one-that-comes-in-that-ms-is-too-late", THREE, "c 32950, a 33000", 33_000, ("c", OVERDUE, 33_000)),
+    ("grace-ends-at-the-deadline", LONG_GRACE, "a 22000 short", 32_999, Wait(33_000)),
+    ("the-least-flawed-is-taken-then", LONG_GRACE, "a 22000 slate, b 22000 short", 33_000, ("b", OVERDUE, 33_000)),
+    ("flawed-copy-after-it-at-once", LONG_GRACE, "c 33001 short", 33_001, ("c", OVERDUE, 33_001)),
+    ("corrupt-copy-is-not-taken-even-then", LONG_GRACE, "a 22000 corrupt", 90_000, Wait(None)),
+    ("no-retry-cuts-at-due", NO_RETRY, "b 22950", 22_950, Wait(23_000)),
+    ("no-retry-takes-it-at-due", NO_RETRY, "b 22950", 23_000, ("b", OVERDUE, 23_000)),
+]
+
+CASES = GOOD_COPIES + FLAWED_COPIES + CORRUPT_COPIES + SCORED_COPIES + OVERDUE_COPIES
+GROUPS = [
+    ("good", GOOD_COPIES),
+    ("flawed", FLAWED_COPIES),
+    ("corrupt", CORRUPT_COPIES),
+    ("scored", SCORED_COPIES),
+    ("overdue", OVERDUE_COPIES),
+]
 IDS = [f"{group}-{case[0]}" for group, cases in GROUPS for case in cases]
 
 
@@ -181,6 +208,7 @@ INITS: list[tuple[str, tuple[Mask, ...], str, int, Chosen | Wait]] = [
     ("second-has-waited", (), "b 5000", 5_100, ("b", WAITED, 5_100)),
     ("flawed-waits-for-grace-from-its-arrival", (), "b 5000 short", 5_000, Wait(5_500)),
     ("grace-is-over", (), "b 5000 short", 5_500, ("b", GRACE, 5_500)),
+    ("waits-after-any-retry-deadline", (), "b 90000", 90_000, Wait(90_100)),
     ("grace-counts-from-the-first-copy", (), "c 5000 slate, b 5400 short", 5_500, ("b", GRACE, 5_500)),
     ("masks-of-numbers-do-not-count", (A_MASKED, B_MASKED), "a 5000", 5_000, ("a", FIRST, 5_000)),
     ("corrupt-is-never-chosen", (), "a 5000 corrupt", 90_000, Wait(None)),

@@ -219,7 +219,6 @@ def test_what_was_collected_is_gone_and_the_rest_stays() -> None:
     records.append(Masked("derby", MASK))
     catalog = fold(*records, Collected("derby", 0), Collected("derby", 7), Collected("oaks", None))
     assert list(catalog.candidates(KEY)) == []
-    assert not catalog.has_copies(KEY)
     assert catalog.choice(KEY) is None
     assert list(catalog.candidates(elsewhere)) == [other]
     assert catalog.buckets("derby") == {1: BucketUse(1, 1_000)}

@@ -44,6 +44,17 @@ class TestTieredBodies(BodiesContract):
     """Both tiers together keep the contract."""
 
 
+class TestTieredBodiesOverFiles(BodiesContract):
+    """Files check what they read by themselves."""
+
+    @pytest.fixture
+    def bodies(self, tmp_path: Path) -> Iterator[TieredBodies]:
+        files = FileBodies(tmp_path / "bodies", fsync=False)
+        files.open()
+        yield TieredBodies(RamTier(1, lambda _: None), files, lambda _: None)
+        files.close()
+
+
 class TestTieredBodiesWithTooLittleRam(BodiesContract):
     """And without RAM to speak of, the lower tier does all the work."""
 
@@ -240,6 +251,55 @@ async def test_a_damaged_body_is_set_aside_and_told_to_every_reader_and_then_it_
     await bodies.write(KEY, BODY)
     ram.drop(KEY)
     assert await bodies.read(KEY) == BODY
+
+
+async def test_a_read_counts_from_the_moment_it_is_begun_until_it_is_over(
+    bodies: TieredBodies, ram: RamTier, lower: FaultyBodies
+) -> None:
+    other = make_body(2)
+    for body in (BODY, other):
+        await bodies.write(key_of(body), body)
+        ram.drop(key_of(body))
+    with lower.gate("read"):
+        reading = bodies.begin_read(KEY)
+        assert bodies.reads_count == 1
+        assert (bodies.is_reading(KEY), bodies.is_reading(key_of(other))) == (True, False)
+        assert bodies.begin_read(KEY) is reading
+        assert bodies.reads_count == 1
+        bodies.begin_read(key_of(other))
+        assert bodies.reads_count == 2
+    assert await reading == BODY
+    assert await bodies.read(key_of(other)) == other
+    assert bodies.reads_count == 0
+    assert not bodies.is_reading(KEY)
+
+
+@pytest.mark.parametrize("faults", [NO_FAULTS, Faults(errors=1), Faults(short=1)], ids=["good", "error", "short"])
+async def test_what_a_read_below_took_is_told_once_while_it_still_counts(
+    ram: RamTier, lower: FaultyBodies, monkeypatch: pytest.MonkeyPatch, faults: Faults
+) -> None:
+    now_s = 1_000.0
+    monkeypatch.setattr("storage.tiered.time.monotonic", lambda: now_s)
+    told: list[tuple[float, int]] = []
+    tiers = TieredBodies(ram, lower, lambda _: None, lambda seconds: told.append((seconds, tiers.reads_count)))
+    await tiers.write(KEY, BODY)
+    ram.drop(KEY)
+    lower.faults = faults
+    with lower.gate("read") as gate:
+        readers = [asyncio.create_task(tiers.read(KEY)) for _ in range(3)]
+        await gate.reached()
+        assert told == []
+        now_s += 0.25
+    await asyncio.gather(*readers, return_exceptions=True)
+    assert told == [(0.25, 1)]
+
+
+async def test_a_read_from_ram_is_no_read_below(ram: RamTier, lower: FaultyBodies) -> None:
+    told: list[float] = []
+    bodies = TieredBodies(ram, lower, lambda _: None, told.append)
+    await bodies.write(KEY, BODY)
+    await bodies.read(KEY)
+    assert told == []
 
 
 async def test_a_body_that_came_in_is_read_from_ram(bodies: TieredBodies, lower: FaultyBodies) -> None:

@@ -1,0 +1,128 @@
+"""What the deliver listener is made of: who waits, who is let in, who answers, over which connections."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from config.model import Settings
+from origin.admission import Admission
+from origin.backup import Backups
+from origin.clock import Clock
+from origin.connections import ConnectionLimits
+from origin.deliver import Deliverer, Gates, Sources
+from origin.descriptors import connections_limit
+from origin.lane import LaneDesk
+from origin.loop_lag import LoopLag
+from origin.metrics import Metrics
+from origin.routes import deliver_edge
+from origin.server import OriginServer
+from origin.target import Programmes
+from origin.turnout import LaneServer
+from origin.waiters import HoldLimits, Waiters
+from selection.model import Candidate, SegmentKey
+from selection.shedding import LoadLimits
+from storage.base import Bodies, Catalog
+from storage.ram import RamTier
+from storage.tiered import TieredBodies
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What both sides of an origin use."""
+
+    settings: Settings
+    programmes: Programmes
+    clock: Clock
+    metrics: Metrics
+
+
+class DeliverSide:
+    """Everything between the stores and the caches.
+
+    Args:
+        ram, files: The tiers that bodies are read from; `bodies` is both together.
+    """
+
+    def __init__(self, shared: Shared, ram: RamTier, files: Bodies) -> None:
+        limits, metrics = shared.settings.limits, shared.metrics
+        self._shared = shared
+        self._server: LaneServer | None = None
+        self._lag = LoopLag()
+        self.bodies = TieredBodies(
+            ram, files, lambda result: metrics.cache_requests.labels(result).inc(), self._note_read
+        )
+        self.waiters = Waiters(
+            HoldLimits(limits.hold_ms, limits.holds, limits.holds_per_event, limits.holds_per_segment),
+            metrics.holds_in_progress.set,
+            metrics.hold_release.observe,
+        )
+        self._admission = Admission(
+            LoadLimits(limits.reads, limits.unsent_bytes, limits.loop_lag_ms),
+            read_time_ms=limits.read_time_ms,
+            reads_count=lambda: self.bodies.reads_count,
+            unsent_bytes=lambda: self._unsent_bytes,
+            loop_lag_ms=lambda: self._lag.lag_ms,
+            observe=lambda request_class, reason: metrics.observe_shed(request_class, reason.value),
+        )
+        metrics.reads_in_flight.set_function(lambda: float(self.bodies.reads_count))
+        metrics.reads_limit.set_function(lambda: float(self._admission.reads_limit))
+        metrics.loop_lag.set_function(lambda: self._lag.lag_ms / 1000)
+
+    def open(self, catalog: Catalog, on_lost: Callable[[SegmentKey, Candidate], Awaitable[None]]) -> LaneServer:
+        """Return the listener's server, and begin to look at the load.
+
+        Args:
+            on_lost: Told of a chosen copy whose body is missing or damaged; on return it is decided what takes its
+                place.
+        """
+        shared = self._shared
+        deliverer = Deliverer(
+            shared.programmes,
+            Sources(catalog, self.bodies, on_lost),
+            Gates(self.waiters, self._admission, Backups(shared.settings.backups)),
+            shared.clock,
+            shared.metrics,
+        )
+        edge = deliver_edge(deliverer, shared.metrics, log_lines=shared.settings.log.lines_per_second)
+        self._server = server = LaneServer(
+            LaneDesk(deliverer, self.waiters, edge),
+            edge.handle,
+            # A client that leaves must free its place in the waiting list: its handler is cancelled.
+            handler_cancellation=True,
+            limits=connection_limits(shared.settings),
+            observe=shared.metrics.refusal_observer("deliver"),
+        )
+        watch_connections(shared.metrics, "deliver", server)
+        self._lag.start()
+        return server
+
+    def close(self) -> None:
+        """Look at the load no more."""
+        self._lag.stop()
+
+    @property
+    def _unsent_bytes(self) -> int:
+        return 0 if self._server is None else self._server.unsent.bytes_count
+
+    def _note_read(self, seconds: float) -> None:
+        self._shared.metrics.read_duration.observe(seconds)
+        self._admission.observe_read(seconds)
+
+
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """Return what the connections of one listener may take."""
+    limits = settings.limits
+    count = connections_limit(limits.connections)
+    return ConnectionLimits(
+        connections_count=count,
+        connections_per_address=min(limits.connections_per_address, count),
+        head_ms=limits.head_ms,
+        head_bytes=limits.head_bytes,
+        keepalive_ms=limits.keepalive_ms,
+        send_rate_bytes=limits.send_rate_bytes,
+    )
+
+
+def watch_connections(metrics: Metrics, listener: str, server: OriginServer) -> None:
+    """Let `/metrics` tell of a listener's connections."""
+    metrics.connections.labels(listener).set_function(lambda: float(server.clients.count))
+    metrics.unsent_bytes.labels(listener).set_function(lambda: float(server.unsent.bytes_count))
