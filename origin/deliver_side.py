@@ -21,7 +21,7 @@ from origin.waiters import HoldLimits, Waiters
 from selection.model import Candidate, SegmentKey
 from selection.shedding import LoadLimits
 from storage.base import Bodies, Catalog
-from storage.ram import RamTier
+from storage.ram import Ram
 from storage.tiered import TieredBodies
 
 
@@ -42,7 +42,7 @@ class DeliverSide:
         ram, files: The tiers that bodies are read from; `bodies` is both together.
     """
 
-    def __init__(self, shared: Shared, ram: RamTier, files: Bodies) -> None:
+    def __init__(self, shared: Shared, ram: Ram, files: Bodies) -> None:
         limits, metrics = shared.settings.limits, shared.metrics
         self._shared = shared
         self._server: LaneServer | None = None

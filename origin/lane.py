@@ -23,6 +23,7 @@ from origin.rendering import http_head
 from origin.reply import Reply
 from origin.routes import Edge
 from origin.waiters import Place, Release, Waiters
+from storage.base import Body
 
 _METHODS: Final = ("GET", "HEAD")
 # What a path may consist of to mean the same decoded and as it was received.
@@ -50,7 +51,7 @@ class Connection(Protocol):
     def is_closing(self) -> bool:
         """Whether no further request is to be taken from it."""
 
-    def send(self, head: bytes, body: bytes, *, must_close: bool) -> None:
+    def send(self, head: bytes, body: Body, *, must_close: bool) -> None:
         """Write an answer; the exchange ends when the client has taken (nearly) all of it."""
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from origin.headers import life_time
 from selection.cache_policy import CachePolicy
+from storage.base import Body
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Reply:
     status: int
     outcome: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    body: Body = b""
     facts: Mapping[str, object] = field(default_factory=dict)
     close: bool = False
     fields: bytes | None = None

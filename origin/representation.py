@@ -13,7 +13,7 @@ from origin.rendering import render_fields
 from origin.reply import Problem, Reply, problem
 from selection import cache_policy
 from selection.request_class import RequestClass
-from storage.base import BodyKey
+from storage.base import Body, BodyKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Sending:
     part: slice
     size_bytes: int
 
-    def reply(self, prepared: Prepared, body: bytes) -> Reply:
+    def reply(self, prepared: Prepared, body: Body) -> Reply:
         """Return the answer that carries the body, or its part."""
         if self.status == 200:
             return Reply(200, self.outcome, prepared.fields, body, prepared.facts, fields=prepared.whole)

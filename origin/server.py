@@ -43,7 +43,8 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 def response_of(reply: Reply) -> web.Response:
     """Return an answer as aiohttp sends it."""
-    response = web.Response(status=reply.status, headers=reply.headers, body=reply.body or None)
+    # A view of shared memory is copied: aiohttp would take it for a payload, with fields and warnings of its own.
+    response = web.Response(status=reply.status, headers=reply.headers, body=bytes(reply.body) or None)
     response.headers["Server"] = SERVER
     if reply.close:
         response.force_close()

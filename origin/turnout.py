@@ -15,6 +15,7 @@ from aiohttp.http import RawRequestMessage
 
 from origin.lane import Exchange, LaneDesk
 from origin.server import Handler, OriginProtocol, OriginServer
+from storage.base import Body
 
 
 class _Turnout:
@@ -80,7 +81,7 @@ class LaneProtocol(OriginProtocol):
         exchange.go_on()
         return True
 
-    def send(self, head: bytes, body: bytes, *, must_close: bool) -> None:
+    def send(self, head: bytes, body: Body, *, must_close: bool) -> None:
         """Write the answer of the exchange in progress; it ends when the client has taken (nearly) all of it."""
         transport = self.transport
         if transport is None:

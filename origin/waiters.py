@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -136,6 +136,11 @@ class Waiters:
     def count(self) -> int:
         """How many requests wait now, those included that are about to be told."""
         return self._count
+
+    @property
+    def keys(self) -> Sequence[SegmentKey]:
+        """What is waited for."""
+        return tuple(self._waiting)
 
     @property
     def is_closed(self) -> bool:

@@ -16,6 +16,8 @@ from storage.records import Entry, Manifest, Record, Standing
 
 # A path-like address: "{event}/{bucket}/{file}". Ids are checked by the configuration, so parts are safe.
 BodyKey = NewType("BodyKey", str)
+# The whole of a body: bytes of its own, or a read-only view of memory that lives as long as the view.
+Body = bytes | memoryview
 Follower = Callable[[Entry], None]
 
 # Segments of one time bucket share a folder, so that what aged out goes a folder at a time. 32 two-second
@@ -187,7 +189,7 @@ class Bodies(Protocol):
 class SharedReads(Protocol):
     """Bodies as delivery reads them: at once where that is possible, else once for all who ask."""
 
-    def read_now(self, key: BodyKey) -> bytes | None:
+    def read_now(self, key: BodyKey) -> Body | None:
         """Return the body if that takes no waiting, else None."""
 
     def is_reading(self, key: BodyKey) -> bool:

@@ -1,12 +1,14 @@
 """The journal folded into memory: what exists and what is chosen."""
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from itertools import chain
 from typing import Final
 
 from cachetools import LRUCache
 
 from selection.model import Candidate, Choice, Mask, Moment, SegmentKey
 from storage.base import SEGMENTS_PER_BUCKET, BodyKey, BucketUse, body_key, bucket_of, manifest_key
+from storage.catalog_snapshot import CatalogSnapshot, digest_of_texts, edge_texts
 from storage.event_records import Bucket, EventRecords, standing_of
 from storage.records import (
     ALL,
@@ -46,6 +48,7 @@ class MemoryCatalog:
         self._events: dict[str, EventRecords] = {}
         self._read: LRUCache[SegmentKey, Answers] = LRUCache(read_slots_count)
         self._has_read = False
+        self._snapshots: list[CatalogSnapshot] = []
         self._folds = {
             "published": self._fold_published,
             "chosen": self._fold_chosen,
@@ -157,6 +160,23 @@ class MemoryCatalog:
         """
         orders = [order for event_id, event in self._events.items() for order in standing_of(event_id, event)]
         return sorted(orders, key=lambda order: (isinstance(order.record, Chosen | Lost), -order.moment.sequence))
+
+    def snapshot(self) -> CatalogSnapshot:
+        """Return batches of texts which, folded in this order by an empty catalog, make it equal to this one now.
+
+        The catalog may change between two of them. What it does not tell are newest numbers of segments that are gone.
+        """
+        snapshot = CatalogSnapshot(self._events, self._snapshots.remove)
+        self._snapshots.append(snapshot)
+        return snapshot
+
+    def digest(self) -> str:
+        """Return 32 hex digits that are equal for catalogs which give equal answers; takes as long as a snapshot.
+
+        Of copies, choices, masks, manifests, live edges and the bytes in use. Newest numbers are left out.
+        """
+        texts = (text for batch in self.snapshot() for text in batch)
+        return digest_of_texts(chain(texts, edge_texts(self._events), [f"used {self.used_bytes}"]))
 
     # -- Folding
 
@@ -295,6 +315,8 @@ class MemoryCatalog:
         bucket = event.buckets.get(bucket_number)
         if bucket is None:
             bucket = event.buckets[bucket_number] = Bucket()
+        for snapshot in self._snapshots:
+            snapshot.keep(bucket)
         slots = bucket.slots.get(words[4])
         if slots is None:
             slots = bucket.slots[words[4]] = {}

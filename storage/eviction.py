@@ -11,7 +11,7 @@ from the oldest, and one that is dropped hands it on to the next older one that 
 """
 
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -56,6 +56,13 @@ class Queue(Generic[Item]):
 
     def __len__(self) -> int:
         return len(self._ranks)
+
+    def __contains__(self, item: Item) -> bool:
+        return item in self._ranks
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield the items in no particular order."""
+        return iter(self._ranks)
 
     def add(self, item: Item, rank: Rank) -> None:
         """Add an item that is not in the queue."""
@@ -103,6 +110,14 @@ class EvictionOrder:
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def is_protected(self, key: BodyKey) -> bool:
+        """Tell whether a body that is held goes last."""
+        return key in self._protected
+
+    def protected(self) -> Iterator[BodyKey]:
+        """Yield the bodies that go last, in no particular order."""
+        return iter(self._protected)
 
     def add(self, key: BodyKey, place: MediaPlace | None) -> None:
         """Add a body that is not held; None for one without media time."""

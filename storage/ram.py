@@ -5,14 +5,55 @@ often a body is asked for keeps it no longer, and neither does having been read 
 an hour brings old segments in, and they must not push out what everyone is about to ask for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from cachetools import Cache
 
-from storage.base import BodyKey, bucket_folders
+from storage.base import Body, BodyKey, bucket_folders
 from storage.eviction import EvictionOrder, MediaPlace
 
 PlaceOf = Callable[[BodyKey], MediaPlace | None]
+
+
+class Ram(Protocol):
+    """Bodies by key in memory, as `TieredBodies` uses them. The event loop owns it; nothing of it waits.
+
+    Here is one for one process; `shared_ram` holds the bodies of all processes of a node.
+    """
+
+    @property
+    def used_bytes(self) -> int:
+        """What the bodies held take; never more than the capacity."""
+
+    @property
+    def capacity_bytes(self) -> int: ...
+
+    @property
+    def evictions_count(self) -> int:
+        """How many bodies have made room for newer ones so far."""
+
+    @property
+    def refusals_count(self) -> int:
+        """How many bodies were not taken so far."""
+
+    def get(self, key: BodyKey) -> Body | None:
+        """Return a body, or None. It stays as it is for whoever holds it, also when it is no longer held here."""
+
+    def put(self, key: BodyKey, body: bytes) -> None:
+        """Keep a body, if it is to be kept."""
+
+    def drop(self, key: BodyKey) -> None:
+        """Forget a body; one that is not there is no error."""
+
+    def drop_bucket(self, event_id: str, bucket: int | None) -> None:
+        """Forget the bodies of a bucket; None for init segments and manifests."""
+
+
+def keys_of_bucket(keys: Iterable[BodyKey], event_id: str, bucket: int | None) -> list[BodyKey]:
+    """Return those of `keys` whose bodies belong to a bucket."""
+    folders = tuple(f"{folder}/" for folder in bucket_folders(event_id, bucket))
+    return [key for key in keys if key.startswith(folders)]
 
 
 class RamTier:
@@ -79,8 +120,7 @@ class RamTier:
 
     def drop_bucket(self, event_id: str, bucket: int | None) -> None:
         """Forget the bodies of a bucket; None for init segments and manifests."""
-        folders = tuple(f"{folder}/" for folder in bucket_folders(event_id, bucket))
-        for key in [key for key in self._cache if key.startswith(folders)]:
+        for key in keys_of_bucket(self._cache, event_id, bucket):
             self.drop(key)
 
     def _size_bytes(self, key: BodyKey) -> int:

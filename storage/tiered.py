@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from storage.base import Bodies, BodyKey, Incoming, Removed, is_intact
+from storage.base import Bodies, Body, BodyKey, Incoming, Removed, is_intact
 from storage.errors import not_intact
-from storage.ram import RamTier
+from storage.ram import Ram
 
 Observer = Callable[[str], None]
 
@@ -38,7 +38,7 @@ class TieredBodies:
     """
 
     def __init__(
-        self, ram: RamTier, lower: Bodies, observe: Observer, observe_read: Callable[[float], None] = lambda _: None
+        self, ram: Ram, lower: Bodies, observe: Observer, observe_read: Callable[[float], None] = lambda _: None
     ) -> None:
         self._ram = ram
         self._lower = lower
@@ -62,7 +62,7 @@ class TieredBodies:
         await self._lower.adopt(incoming, key, body)
         self._ram.put(key, body)
 
-    def read_now(self, key: BodyKey) -> bytes | None:
+    def read_now(self, key: BodyKey) -> Body | None:
         """Return the body if that takes no waiting, else None."""
         body = self._ram.get(key)
         if body is not None:
@@ -82,7 +82,7 @@ class TieredBodies:
         """Return the whole body. A reader that is cancelled leaves the shared read to the others."""
         body = self.read_now(key)
         if body is not None:
-            return body
+            return bytes(body)  # copies a view: deliveries ask `read_now`
         return await asyncio.shield(self.begin_read(key))
 
     async def read_intact(self, key: BodyKey) -> bytes:

@@ -54,7 +54,7 @@ def test_readyz_says_whether_traffic_may_come_and_if_not_why(
     reply = admin.answer("GET", "/readyz")
     assert reply.status == status
     progress = {"progress": 0.333} if state is State.RECOVERING else {}
-    assert json.loads(reply.body) == {"ready": status == 200, "state": state.value} | progress
+    assert json.loads(bytes(reply.body)) == {"ready": status == 200, "state": state.value} | progress
 
 
 @pytest.mark.parametrize("state", State)
@@ -62,14 +62,14 @@ def test_healthz_is_answered_in_every_state(admin: Admin, health: Health, state:
     health.state = state
     reply = admin.answer("GET", "/healthz")
     assert reply.status == 200
-    assert json.loads(reply.body) == {"status": "ok", "state": state.value}
+    assert json.loads(bytes(reply.body)) == {"status": "ok", "state": state.value}
 
 
 def test_metrics_are_given_in_prometheus_text_format(admin: Admin) -> None:
     reply = admin.answer("GET", "/metrics")
     assert reply.status == 200
     assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-    families = {family.name: family for family in text_string_to_metric_families(reply.body.decode())}
+    families = {family.name: family for family in text_string_to_metric_families(bytes(reply.body).decode())}
     assert [sample.value for sample in families["origin_deliver_bytes"].samples] == [7]
 
 
@@ -99,7 +99,7 @@ NOWHERE = [
 def test_what_is_not_there_is_answered_with_what_is(admin: Admin, path: str) -> None:
     reply = admin.answer("GET", path)
     assert reply.status == 404
-    assert json.loads(reply.body)["detail"].endswith(
+    assert json.loads(bytes(reply.body))["detail"].endswith(
         "there is /metrics, /healthz, /readyz, /api/v1/gc, /api/v1/gc/confirm-clock,"
         " /api/v1/events/{event}/segments/{rendition}/{number}."
     )
@@ -142,4 +142,4 @@ def test_what_no_event_has_is_not_explained(
     health.state = state
     reply = admin.answer("GET", f"/api/v1/events/{path}")
     assert (reply.status, reply.outcome) == (404, slug or Problem.UNKNOWN_NAME.slug)
-    assert detail in json.loads(reply.body)["detail"]
+    assert detail in json.loads(bytes(reply.body))["detail"]

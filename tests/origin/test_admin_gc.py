@@ -29,7 +29,7 @@ class Desk:
     def ask(self, method: str, path: str) -> dict[str, Any]:
         reply = self.admin.answer(method, path)
         assert (reply.status, reply.headers["Content-Type"]) == (200, "application/json")
-        document: dict[str, Any] = json.loads(reply.body)
+        document: dict[str, Any] = json.loads(bytes(reply.body))
         return document
 
 

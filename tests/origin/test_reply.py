@@ -74,7 +74,7 @@ def test_a_refusal_is_a_problem_document(kind: Problem) -> None:
     reply = problem(kind, "What was wrong.")
     assert reply.status == kind.status
     assert reply.headers["Content-Type"] == "application/problem+json"
-    assert json.loads(reply.body) == {
+    assert json.loads(bytes(reply.body)) == {
         "type": f"urn:live-origin:problem:{kind.slug}",
         "title": kind.title,
         "status": kind.status,
@@ -93,7 +93,7 @@ def test_a_longer_wait_can_be_asked_for() -> None:
 
 
 def test_further_members_are_added_and_those_without_a_value_left_out() -> None:
-    document = json.loads(problem(Problem.TOO_EARLY, "Detail.", event="derby", segment_number=0, due_ms=None).body)
+    document = json.loads(bytes(problem(Problem.TOO_EARLY, "Detail.", event="derby", segment_number=0, due_ms=None).body))
     assert {name: document[name] for name in document.keys() - {"type", "title", "status", "detail"}} == {
         "event": "derby",
         "segment_number": 0,
@@ -112,12 +112,12 @@ def test_a_refusal_of_a_packager_has_no_life_time() -> None:
 
 def test_a_refusal_can_hold_what_no_header_could() -> None:
     detail = "No event 'kürzer\r\n\udcff' here."
-    assert json.loads(problem(Problem.UNKNOWN_EVENT, detail).body)["detail"] == detail
+    assert json.loads(bytes(problem(Problem.UNKNOWN_EVENT, detail).body))["detail"] == detail
 
 
 def test_an_answer_to_a_packager_is_json() -> None:
     document: dict[str, Any] = {"outcome": "stored", "number": 7}
     reply = json_reply(201, "stored", document)
     assert (reply.status, reply.outcome, reply.headers["Content-Type"]) == (201, "stored", "application/json")
-    assert json.loads(reply.body) == document
+    assert json.loads(bytes(reply.body)) == document
     assert not reply.close

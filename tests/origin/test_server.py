@@ -70,3 +70,11 @@ def test_a_reply_becomes_a_response_with_our_name_on_it() -> None:
 
 def test_a_reply_can_end_its_connection() -> None:
     assert response_of(Reply(200, "stored", close=True)).keep_alive is False
+
+
+def test_a_view_of_shared_memory_is_sent_as_any_body() -> None:
+    """However large: aiohttp warns of large payloads, and names them after their type."""
+    body = bytes(2_000_000)
+    response = response_of(Reply(200, "served", {"Content-Type": "video/mp4"}, memoryview(body)))
+    assert response.body == body
+    assert response.content_type == "video/mp4"

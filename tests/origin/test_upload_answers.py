@@ -34,7 +34,7 @@ def tell(
 ) -> tuple[int, str, dict[str, Any]]:
     reply = taken(target_of(number), Upload(make_key(number), "a", b"", received_ms), outcome, choice)
     assert reply.headers == {"Content-Type": "application/json"}
-    return reply.status, reply.outcome, json.loads(reply.body)
+    return reply.status, reply.outcome, json.loads(bytes(reply.body))
 
 
 TAKEN: list[tuple[str, Stored | Unchanged, int | None, int, str]] = [
@@ -140,7 +140,7 @@ def test_what_was_refused_is_told_why_and_what_would_be_right(
 ) -> None:
     reply = refused(target_of(), KEY, refusal, now_ms=15_000)
     assert (reply.status, reply.outcome) == (status, slug)
-    document = json.loads(reply.body)
+    document = json.loads(bytes(reply.body))
     assert document["detail"] == detail
     del document["type"], document["title"], document["status"], document["detail"]
     assert document == {"event": "derby", "rendition": "v720", "segment_number": 10} | members
@@ -148,5 +148,5 @@ def test_what_was_refused_is_told_why_and_what_would_be_right(
 
 def test_an_event_without_an_end_takes_any_later_number() -> None:
     target = PublishTarget(make_event(), EVENT.pipelines[0], "v720/10.m4s", KEY)
-    document = json.loads(refused(target, KEY, OutsideWindow(WindowClass.EXPIRED), 0).body)
+    document = json.loads(bytes(refused(target, KEY, OutsideWindow(WindowClass.EXPIRED), 0).body))
     assert "takes 0 to any later number," in document["detail"]

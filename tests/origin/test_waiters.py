@@ -67,6 +67,16 @@ async def test_only_those_who_wait_for_it_are_woken(crowd: Crowd) -> None:
     await other
 
 
+async def test_what_is_waited_for_is_known(crowd: Crowd) -> None:
+    waiters = crowd.waiters
+    assert not waiters.keys
+    places = [waiters.join(key, 60_000, lambda release: None) for key in (KEY, OTHER, KEY)]
+    assert waiters.keys == (KEY, OTHER)
+    for place in places:
+        place.leave()
+    assert not waiters.keys
+
+
 async def test_waking_nobody_wakes_nobody(crowd: Crowd) -> None:
     assert crowd.waiters.wake(KEY) == 0
     assert crowd.counts == []

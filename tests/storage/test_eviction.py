@@ -55,6 +55,23 @@ def test_a_queue_stays_as_small_as_what_it_holds() -> None:
     assert len(queue._heap) < 100
 
 
+def test_a_queue_tells_what_it_holds() -> None:
+    queue: Queue[str] = Queue()
+    for rank in range(3):
+        queue.add(f"item {rank}", (rank,))
+    queue.remove("item 1")
+    assert set(queue) == {"item 0", "item 2"}
+    assert ["item 1" in queue, "item 2" in queue] == [False, True]
+
+
+def test_what_goes_last_is_told() -> None:
+    order = make_order(*(f"v-{number}" for number in range(1, 11)), "w-1", "init")
+    assert set(order.protected()) == {key(name) for name in ("w-1", *(f"v-{number}" for number in range(3, 11)))}
+    assert [order.is_protected(key(name)) for name in ("v-2", "v-3", "init")] == [False, True, False]
+    order.remove(key("v-10"))
+    assert order.is_protected(key("v-2"))
+
+
 def test_victims_are_told_without_changing_anything() -> None:
     order = make_order(*(f"v-{number}" for number in range(1, 13)), "init")
     for _ in range(2):

@@ -6,7 +6,7 @@ import pytest
 
 from storage.base import BodyKey
 from storage.eviction import PROTECTED_SEGMENTS, MediaPlace
-from storage.ram import RamTier
+from storage.ram import RamTier, keys_of_bucket
 
 
 def key(name: object) -> BodyKey:
@@ -189,6 +189,13 @@ def test_a_body_that_is_put_again_is_held_once() -> None:
 
 def test_a_tier_without_room_holds_nothing() -> None:
     assert held(make_tier(0, "v-1", "init"), "v-1", "init") == []
+
+
+@pytest.mark.parametrize(("bucket", "first", "end"), [(3, 0, 1), (33, 2, 3), (None, 4, 6), (4, 0, 0)])
+def test_a_bucket_is_told_by_its_folders(bucket: int | None, first: int, end: int) -> None:
+    folders = ("derby/3", "oaks/3", "derby/33", "derby/3x", "derby/init", "derby/manifest")
+    keys = [BodyKey(f"{folder}/a") for folder in folders]
+    assert keys_of_bucket(keys, "derby", bucket) == keys[first:end]
 
 
 def test_a_dropped_body_frees_its_bytes() -> None:

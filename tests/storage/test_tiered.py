@@ -8,7 +8,9 @@ import pytest
 
 from storage.bodies import FileBodies
 from storage.errors import BodyDamaged, BodyMissing, StorageError, StorageFull
-from storage.ram import RamTier
+from storage.ram import Ram, RamTier
+from storage.shared_ram import SharedRam
+from storage.shared_ram_reader import SharedRamReader
 from storage.tiered import TieredBodies
 from tests.storage.contract import BodiesContract, bring_in, key_of, make_body
 from tests.support.bodies import NO_FAULTS, Faults, FaultyBodies
@@ -36,7 +38,7 @@ def ram() -> RamTier:
 
 
 @pytest.fixture
-def bodies(ram: RamTier, lower: FaultyBodies, observed: list[str]) -> TieredBodies:
+def bodies(ram: Ram, lower: FaultyBodies, observed: list[str]) -> TieredBodies:
     return TieredBodies(ram, lower, observed.append)
 
 
@@ -61,6 +63,40 @@ class TestTieredBodiesWithTooLittleRam(BodiesContract):
     @pytest.fixture
     def ram(self) -> RamTier:
         return RamTier(1, lambda _: None)
+
+
+class TestTieredBodiesOverSharedRam(BodiesContract):
+    """As the process has them that stores for all others."""
+
+    @pytest.fixture
+    def ram(self) -> Iterator[Ram]:
+        shared = SharedRam(10_000_000, lambda _: None)
+        yield shared
+        shared.close()
+
+
+class TestTieredBodiesOverSharedRamOfAnother(BodiesContract):
+    """As a process has them that reads."""
+
+    @pytest.fixture
+    def ram(self) -> Ram:
+        return SharedRamReader(10_000_000)
+
+
+async def test_a_body_in_shared_memory_is_delivered_as_a_view_and_read_as_bytes(
+    lower: FaultyBodies, observed: list[str]
+) -> None:
+    shared = SharedRam(10_000_000, lambda _: None)
+    bodies = TieredBodies(shared, lower, observed.append)
+    await bodies.write(KEY, BODY)
+    view = bodies.read_now(KEY)
+    assert isinstance(view, memoryview)
+    assert bytes(view) == BODY
+    body = await bodies.read(KEY)
+    assert isinstance(body, bytes)
+    assert body == BODY
+    assert lower.counts["read"] == 0
+    shared.close()
 
 
 async def turn() -> None:
