@@ -14,9 +14,8 @@ from selection.request_class import RequestClass
 
 # One rewind and two recent segments are always read: what is read now and then tells when the disk is fast again.
 READS_COUNT_MIN: Final = 2
-# Where the limit begins; rewinds get half. Eight threads (`storage.bodies`) that read 4 MB in 4 ms each, as an SSD
-# lets them, have that many done in 32 ms.
-READS_COUNT_AT_START: Final = 64
+# Where the limit begins; rewinds get half, which is two for each thread that reads (`storage.bodies`).
+READS_COUNT_AT_START: Final = 16
 # Fewer reads say nothing of the disk.
 _ROUND_READS_MIN: Final = 8
 # A round that grows adds this share of the limit: ten times the limit takes about ten rounds.
