@@ -8,13 +8,14 @@ from origin.admission import Admission
 from origin.backup import Backups
 from origin.clock import Clock
 from origin.connections import ConnectionLimits
-from origin.deliver import Deliverer, Gates, Sources
+from origin.deliver import Deliverer
 from origin.descriptors import connections_limit
 from origin.lane import LaneDesk
 from origin.loop_lag import LoopLag
 from origin.metrics import Metrics
 from origin.routes import deliver_edge
 from origin.server import OriginServer
+from origin.serving import Gates, Sources
 from origin.target import Programmes
 from origin.turnout import LaneServer
 from origin.waiters import HoldLimits, Waiters

@@ -21,12 +21,13 @@ from aiohttp import web
 
 from origin.admin import Admin
 from origin.conditional import FIELDS
-from origin.deliver import Deliverer, DeliverRequest
+from origin.deliver import Deliverer
 from origin.logs import fields
 from origin.metrics import Metrics
 from origin.publish import Publisher
 from origin.reply import Problem, Reply, problem
 from origin.server import response_of
+from origin.steps import DeliverRequest
 from selection import cache_policy
 
 log = logging.getLogger(__name__)
