@@ -34,6 +34,7 @@ class Shared:
     programmes: Programmes
     clock: Clock
     metrics: Metrics
+    connections: ConnectionLimits
 
 
 class DeliverSide:
@@ -89,7 +90,7 @@ class DeliverSide:
             edge.handle,
             # A client that leaves must free its place in the waiting list: its handler is cancelled.
             handler_cancellation=True,
-            limits=connection_limits(shared.settings),
+            limits=shared.connections,
             observe=shared.metrics.refusal_observer("deliver"),
         )
         watch_connections(shared.metrics, "deliver", server)
