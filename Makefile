@@ -16,7 +16,7 @@ VENV := .venv
 ARGS ?=
 
 # Commands that tests start, and the Debian package that brings each.
-TEST_COMMANDS := ffmpeg=ffmpeg
+TEST_COMMANDS := ffmpeg=ffmpeg nginx=nginx varnishd=varnish
 
 # What writes the lock files; nothing else needs it.
 LOCK_TOOL := uv==0.13.9
@@ -50,6 +50,10 @@ format: test-tools ## put the code in shape, and mend what the linter can mend
 
 bench: test-tools ## measure what the server promises
 	@$(BIN)/python -m tests.benchmarks.held_release $(ARGS)
+	@$(BIN)/python -m tests.benchmarks.live_edge
+	@$(BIN)/python -m tests.benchmarks.storm_404
+	@$(BIN)/python -m tests.benchmarks.overload
+	@$(BIN)/python -m tests.benchmarks.hostile
 	@$(BIN)/python -m tests.benchmarks.inspection
 	@$(BIN)/python -m tests.benchmarks.recovery
 

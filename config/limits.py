@@ -82,14 +82,14 @@ class Limits(Section):
         description="Reads of the SSD tier at once; how many of them are for rewinds follows `read_time`.",
     )
     read_time_ms: DurationMs = Field(
-        50,
+        10,
         alias="read_time",
         ge=1,
         le=10 * SECOND,
         description="When reads of the SSD tier take longer than this, fewer are begun for rewinds.",
     )
     loop_lag_ms: DurationMs = Field(
-        25,
+        10,
         alias="loop_lag",
         ge=1,
         le=10 * SECOND,

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -91,6 +92,10 @@ async def _serve_until_signal(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     origin = Origin(settings)
     await origin.start()
+    # What recovery made stays for hours. Looking through it for garbage would stop the event loop for as long as a
+    # tenth of a second with a million copies (17 ms with 200,000, measured).
+    gc.collect()
+    gc.freeze()
     await stop.wait()
     await origin.stop()
 

@@ -20,6 +20,7 @@ from selection.template import DIGITS_MAX
 from storage.base import Catalog
 
 READ = ("GET", "HEAD")
+METRICS_PATH = "/metrics"
 GC = "/api/v1/gc"
 CONFIRM_CLOCK = "/api/v1/gc/confirm-clock"
 SEGMENTS = "/api/v1/events/{event}/segments/{rendition}/{number}"
@@ -45,7 +46,7 @@ class Admin:
         self._health = health
         self._insight = insight
         self._pages: dict[str, Callable[[], Reply]] = {
-            "/metrics": self._metrics,
+            METRICS_PATH: self._metrics,
             "/healthz": self._healthz,
             "/readyz": self._readyz,
             GC: self._gc,

@@ -83,7 +83,7 @@ class Origin:
         self._files = FileBodies(root / "bodies", fsync=fsync)
         self.journal = FileJournal(root / "journal", fsync=fsync, standing=self.catalog.standing)
         self._ram = RamTier(settings.storage.ram_bytes, partial(media_place, self.programmes.events))
-        shared = Shared(settings, self.programmes, self.clock, self.metrics)
+        shared = self._shared = Shared(settings, self.programmes, self.clock, self.metrics, connection_limits(settings))
         self._deliver = DeliverSide(shared, self._ram, self._files)
         self.waiters = self._deliver.waiters
         self.stores = Stores(self._deliver.bodies, self.journal, self.catalog)
@@ -239,7 +239,7 @@ class Origin:
             handler,
             lingering_time=linger_s,
             read_bufsize=UPLOAD_BUFFER_BYTES,
-            limits=connection_limits(settings),
+            limits=self._shared.connections,
             observe=self.metrics.refusal_observer("publish"),
         )
         watch_connections(self.metrics, "publish", server)
@@ -264,8 +264,8 @@ class Origin:
                 "holds": limits.holds,
                 "holds_per_event": limits.holds_per_event,
                 "holds_per_segment": limits.holds_per_segment,
-                "connections": limits.connections,
-                "connections_per_address": limits.connections_per_address,
+                "connections": self._shared.connections.connections_count,
+                "connections_per_address": self._shared.connections.connections_per_address,
                 "reads": limits.reads,
                 "unsent_bytes": limits.unsent_bytes,
                 "uploads": limits.uploads,

@@ -8,13 +8,14 @@ from origin.admission import Admission
 from origin.backup import Backups
 from origin.clock import Clock
 from origin.connections import ConnectionLimits
-from origin.deliver import Deliverer, Gates, Sources
+from origin.deliver import Deliverer
 from origin.descriptors import connections_limit
 from origin.lane import LaneDesk
 from origin.loop_lag import LoopLag
 from origin.metrics import Metrics
 from origin.routes import deliver_edge
 from origin.server import OriginServer
+from origin.serving import Gates, Sources
 from origin.target import Programmes
 from origin.turnout import LaneServer
 from origin.waiters import HoldLimits, Waiters
@@ -33,6 +34,7 @@ class Shared:
     programmes: Programmes
     clock: Clock
     metrics: Metrics
+    connections: ConnectionLimits
 
 
 class DeliverSide:
@@ -88,7 +90,7 @@ class DeliverSide:
             edge.handle,
             # A client that leaves must free its place in the waiting list: its handler is cancelled.
             handler_cancellation=True,
-            limits=connection_limits(shared.settings),
+            limits=shared.connections,
             observe=shared.metrics.refusal_observer("deliver"),
         )
         watch_connections(shared.metrics, "deliver", server)

@@ -25,7 +25,7 @@ def connections_limit(wanted: int) -> int:
     if allowed >= needed:
         return wanted
     limit = max((allowed - RESERVED) // LISTENERS, 1)
-    log.warning(
+    log.info(
         "fewer connections than limits.connections, as this process may not open more files",
         extra=fields(connections=limit, wanted=wanted, files=allowed, files_needed=needed),
     )

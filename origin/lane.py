@@ -18,10 +18,11 @@ from aiohttp import EMPTY_PAYLOAD, HttpVersion10
 from aiohttp.http import RawRequestMessage
 
 from origin.conditional import FIELDS
-from origin.deliver import Deliverer, DeliverRequest, Hold, Read, Step
+from origin.deliver import Deliverer
 from origin.rendering import http_head
 from origin.reply import Reply
 from origin.routes import Edge
+from origin.steps import DeliverRequest, Hold, Read, Step
 from origin.waiters import Place, Release, Waiters
 from storage.base import Body
 

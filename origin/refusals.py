@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Final
 
 from origin.headers import life_time
+from origin.rendering import render_fields
 from origin.reply import Problem, Reply, json_reply, problem
 from selection import cache_policy
 from selection.model import Event, SegmentKey
@@ -62,13 +64,18 @@ def not_there(event: Event, key: SegmentKey, now_ms: int) -> Reply:
     )
 
 
+@cache
 def overloaded(request_class: RequestClass, why: str) -> Reply:
-    """Refuse for load. What is behind the live edge can wait for seconds; at the live edge each one is a segment."""
+    """Refuse for load. What is behind the live edge can wait for seconds; at the live edge each one is a segment.
+
+    Made once for each class and reason, of which there are few: under load this is what costs.
+    """
     if request_class is RequestClass.LIVE_EDGE:
         detail = f"{why}; ask again or elsewhere."
-        return problem(Problem.OVERLOADED, detail, cache_policy.unavailable(), _retry_after(1))
+        return _rendered(problem(Problem.OVERLOADED, detail, cache_policy.unavailable(), _retry_after(1)))
     detail = f"{why}, and older segments come after the live edge; ask again later or elsewhere."
-    return replace(problem(Problem.OVERLOADED, detail, cache_policy.overload(), _retry_after(5)), outcome="shed")
+    reply = problem(Problem.OVERLOADED, detail, cache_policy.overload(), _retry_after(5))
+    return _rendered(replace(reply, outcome="shed"))
 
 
 def storage_fault() -> Reply:
@@ -87,6 +94,10 @@ def probe(*, is_stopping: bool) -> Reply:
         return stopping()
     reply = json_reply(200, "probe", {"status": "ready"})
     return replace(reply, headers={**reply.headers, **life_time(cache_policy.unavailable())})
+
+
+def _rendered(reply: Reply) -> Reply:
+    return replace(reply, fields=render_fields({**reply.headers, "Content-Length": str(len(reply.body))}))
 
 
 def _retry_after(seconds: int) -> dict[str, str]:

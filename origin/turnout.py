@@ -1,8 +1,8 @@
 """Connections of the deliver listener: aiohttp's, with a turnout before its queue that leads to the fast lane.
 
-Beside `origin.receive` the only module that leans on aiohttp's private names. What it uses of them: `_parser`, whose
-messages it sees first; `_messages`, `_waiter`, to know that nothing is before a request; `_max_msg_queue_size`,
-as the parser keeps back what is beyond; `_request_count`; `_next_keepalive_close_time`; `_close` and `_force_close`.
+Leans on aiohttp's private names, as only `origin.receive` and `origin.server` do beside it: `_parser`, whose messages
+it sees first; `_messages` and `_waiter`, to know that nothing is before a request; `_max_msg_queue_size`, as the parser
+keeps back what is beyond; `_request_count`; `_next_keepalive_close_time`; `_close` and `_force_close`.
 """
 
 import asyncio

@@ -14,8 +14,8 @@ from selection.request_class import RequestClass
 
 # One rewind and two recent segments are always read: what is read now and then tells when the disk is fast again.
 READS_COUNT_MIN: Final = 2
-# Where the limit begins; rewinds get half. Eight threads (`storage.bodies`) that read 4 MB in 4 ms each, as an SSD
-# lets them, have that many done in 32 ms.
+# Where the limit begins; rewinds get half. After a start nothing is in memory, and what caches ask for then comes at
+# once: so many small reads are done within `limits.read_time`, and large ones cut the limit soon.
 READS_COUNT_AT_START: Final = 64
 # Fewer reads say nothing of the disk.
 _ROUND_READS_MIN: Final = 8

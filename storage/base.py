@@ -192,6 +192,9 @@ class SharedReads(Protocol):
     def read_now(self, key: BodyKey) -> Body | None:
         """Return the body if that takes no waiting, else None."""
 
+    def is_ready(self, key: BodyKey) -> bool:
+        """Tell whether `read_now` would return the body."""
+
     def is_reading(self, key: BodyKey) -> bool:
         """Tell whether a read of this body is in flight: joining it costs nothing."""
 

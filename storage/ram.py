@@ -91,6 +91,9 @@ class RamTier:
         """How many bodies were not taken so far: older than what would have had to go, or larger than the tier."""
         return self._refusals_count
 
+    def __contains__(self, key: BodyKey) -> bool:
+        return key in self._cache
+
     def get(self, key: BodyKey) -> bytes | None:
         """Return a body, or None."""
         return self._cache.get(key)

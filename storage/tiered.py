@@ -74,6 +74,10 @@ class TieredBodies:
         """How many reads of the lower tier are in flight."""
         return len(self._reads)
 
+    def is_ready(self, key: BodyKey) -> bool:
+        """Tell whether the body is in RAM."""
+        return key in self._ram
+
     def is_reading(self, key: BodyKey) -> bool:
         """Tell whether a read of this body is in flight: joining it costs the lower tier nothing."""
         return key in self._reads

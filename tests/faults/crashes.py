@@ -26,6 +26,7 @@ import yaml
 from tests.faults.crash_load import EVENT_ID, PIPELINES, RENDITIONS, SEGMENT_MS, Load
 from tests.faults.ledger import Ledger, Target, Told
 from tests.integration.process import ServerProcess, server_process
+from tests.support.origins import PATIENT
 
 ROUNDS: Final = 50
 # After how many acknowledged uploads a crash comes: any number up to this.
@@ -128,7 +129,7 @@ def configuration(data: Path, acknowledge: str) -> dict[str, Any]:
     return {
         "listen": dict.fromkeys(("publish", "deliver", "admin"), "127.0.0.1:0"),
         "storage": {"path": str(data), "ram": "64MiB", "ssd": "64GiB", "acknowledge": acknowledge},
-        "limits": {"manifest_bytes": "8MiB"},
+        "limits": PATIENT | {"manifest_bytes": "8MiB"},
         "log": {"requests": False},
         "events": [
             {

@@ -26,6 +26,7 @@ import yaml
 
 from tests.faults.accelerated import AcceleratedClock, accelerated_server
 from tests.faults.ledger import etag_of
+from tests.support.origins import PATIENT
 
 EVENT_ID: Final = "derby"
 PIPELINES: Final = ("a", "b")
@@ -185,7 +186,7 @@ class Soak:
         return {
             "listen": dict.fromkeys(("publish", "deliver", "admin"), "127.0.0.1:0"),
             "storage": {"path": str(self._folder / "data"), "ram": "8MiB", "ssd": "8GiB"},
-            "limits": {"segment_bytes": "1MiB", "hold": "30s", "body_idle": "60s"},
+            "limits": PATIENT | {"segment_bytes": "1MiB", "hold": "30s", "body_idle": "60s"},
             "log": {"requests": False},
             "events": [
                 {
@@ -194,6 +195,8 @@ class Soak:
                     "publish_delay": f"{PUBLISH_DELAY_MS}ms",
                     "dvr_window": f"{plan.dvr_window_ms}ms",
                     "retention": f"{plan.retention_ms}ms",
+                    "live_edge": "10m",  # what is shed is judged elsewhere
+                    "recent": "10m",
                     "inspection": {"checks": "none"},
                     "renditions": [{"id": each, "kind": "video", "bandwidth": 1_000_000} for each in RENDITIONS],
                     "pipelines": [{"id": each} for each in PIPELINES],

@@ -11,7 +11,7 @@ from aiohttp import ClientPayloadError, ServerDisconnectedError
 
 from storage.errors import StorageError, StorageFull
 from tests.faults.test_storms import assert_nothing_left
-from tests.origin.site import FOR_A_SECOND, NOW_MS, NUMBER, Site, make_body, until
+from tests.origin.site import FOR_A_SECOND, FOR_ONE_SECOND, NOW_MS, NUMBER, Site, make_body, until
 from tests.support.bodies import NO_FAULTS, Faults
 
 BODY = b"the whole segment"
@@ -111,7 +111,7 @@ async def test_while_bodies_cannot_be_read_caches_are_told_so_for_a_second_and_t
     site.bodies.faults = faults
     for count in (1, 2):
         answer = await site.get(name)
-        assert (answer.status, answer.slug, answer.life_time) == (503, "storage", FOR_A_SECOND)
+        assert (answer.status, answer.slug, answer.life_time) == (503, "storage", FOR_ONE_SECOND)
         assert answer.headers["Retry-After"] == "1"
         assert "ETag" not in answer.headers
         assert await site.metric("origin_storage_errors_total", operation="body-read") == count

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.origin.site import FOR_A_SECOND, NOW_MS, NUMBER, Answer, Site, make_body, open_site, until
+from tests.origin.site import FOR_ONE_SECOND, NOW_MS, NUMBER, Answer, Site, make_body, open_site, until
 from tests.support.bodies import NO_FAULTS, Faults
 
 NUMBERS = range(NUMBER - 4, NUMBER + 1)
@@ -45,7 +45,7 @@ def assert_true(answer: Answer, number: int) -> None:
         assert answer.headers["ETag"] == f'"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
     else:
         assert (answer.status, answer.slug) == (503, "storage")
-        assert answer.life_time == FOR_A_SECOND
+        assert answer.life_time == FOR_ONE_SECOND
         assert answer.headers["Retry-After"] == "1"
 
 

@@ -12,7 +12,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 _LOOPS: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 # What these modules test depends on the order in which a loop tells of bytes and of the end of a connection.
-_ON_EVERY_LOOP = ("test_wire", "test_held")
+_ON_EVERY_LOOP = ("test_wire", "test_held", "test_hostile", "test_lane")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:

@@ -30,7 +30,7 @@ from tests.integration.wire import (
     path_of,
     upload,
 )
-from tests.support.origins import EVENT, journal_text
+from tests.support.origins import EVENT, PATIENT, journal_text
 from tests.support.packagers import number_now
 from tests.support.reader import Reader
 
@@ -52,7 +52,8 @@ def write_config(folder: Path) -> Path:
         "listen": dict.fromkeys(("publish", "deliver", "admin"), "127.0.0.1:0"),
         "storage": {"path": str(folder / "data"), "ram": "64MiB", "ssd": "1GiB"},
         "stop_timeout": f"{STOP_TIMEOUT_S}s",
-        "events": [EVENT | {"renditions": [TEXT_RENDITION]}],
+        "limits": PATIENT,
+        "events": [EVENT | {"renditions": [TEXT_RENDITION], "live_edge": "10m", "recent": "10m"}],
     }
     config.write_text(yaml.safe_dump(document))
     return config

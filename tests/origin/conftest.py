@@ -13,7 +13,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 _LOOPS: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 # What these modules test depends on how a loop sends, pauses and closes.
-_ON_EVERY_LOOP = ("test_server", "test_farewell")
+_ON_EVERY_LOOP = ("test_server", "test_farewell", "test_turnout")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:

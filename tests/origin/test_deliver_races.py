@@ -9,9 +9,11 @@ from multidict import CIMultiDict
 from prometheus_client import CollectorRegistry
 
 from origin.backup import Backups
-from origin.deliver import Deliverer, DeliverRequest, Gates, Sources
+from origin.deliver import Deliverer
 from origin.metrics import Metrics
 from origin.reply import Reply
+from origin.serving import Gates, Sources
+from origin.steps import DeliverRequest
 from origin.target import Programmes
 from origin.waiters import HoldLimits, Waiters
 from selection.model import Choice, Mask, SegmentKey

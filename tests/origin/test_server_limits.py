@@ -1,7 +1,6 @@
-"""What one connection may take: time for a head, its size, connections at once, and how slowly an answer is read."""
+"""What one connection may take: time for a head, its size, and connections at once. `test_server_sending`: answers."""
 
 import asyncio
-import socket
 from collections.abc import Callable, Iterator
 from itertools import count
 from unittest.mock import patch
@@ -10,13 +9,11 @@ import pytest
 from aiohttp import web, web_protocol
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
-from origin import connections
-from origin.connections import FIELDS_COUNT_MAX, queued_bytes
-from tests.origin.connecting import PATIENCE_S, Client, Listener, answer_ok, get, listening
+from origin.connections import FIELDS_COUNT_MAX
+from tests.origin.connecting import PATIENCE_S, Listener, answer_ok, get, listening
 
 HEAD_BYTES = 1024
 HEAD_MS = 100
-LARGE = bytes(16 * 1024**2)
 FOR_A_SECOND = "public, max-age=1, stale-while-revalidate=0"
 FOR_SOME_SECONDS = "public, max-age=5, stale-while-revalidate=0"
 
@@ -115,6 +112,8 @@ async def test_a_client_that_goes_on_sending_still_gets_to_know_what_was_wrong()
         client.writer.write(field_of(1024**2))
         client.writer.write(bytes(1024**2))
         assert (await client.receive()).status == 431
+        await client.send(bytes(1024**2))
+        assert await client.rest() == b"", "and was not reset, which would lose the answer on its way"
     assert listener.reasons == ["head-size"]
 
 
@@ -315,108 +314,3 @@ async def test_what_cannot_be_parsed_is_answered_after_what_was_before_it() -> N
         release.set()
         assert [(await client.receive()).status for _ in range(2)] == [200, 400]
         assert await client.rest() == b""
-
-
-# -- reading slowly
-
-
-async def answer_large(request: web.BaseRequest) -> web.StreamResponse:
-    return web.Response(body=LARGE)
-
-
-async def until_paused(listener: Listener) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not listener.server.unsent.bytes_count:  # noqa: ASYNC110  # as above
-            await asyncio.sleep(0)
-
-
-async def is_cut(client: Client) -> bool:
-    """Read what there is; whether the connection ended before the answer did."""
-    try:
-        return len(await client.rest()) < len(LARGE)
-    except ConnectionResetError:
-        return True
-
-
-async def test_a_client_that_does_not_take_its_answer_is_cut() -> None:
-    async with listening(answer_large, check_ms=100) as listener, await listener.connect(receive_bytes=4096) as client:
-        await client.send(get())
-        await until_paused(listener)
-        assert len(LARGE) // 4 < listener.server.unsent.bytes_count < len(LARGE)
-        await listener.until_count(0)
-        assert await is_cut(client)
-    assert listener.reasons == ["send-rate"]
-    assert listener.server.unsent.bytes_count == 0
-
-
-async def test_a_client_that_takes_its_answer_is_not() -> None:
-    async with listening(answer_large, check_ms=100) as listener, await listener.connect() as client:
-        for _ in range(3):
-            assert (await client.ask(get())).body == LARGE
-        assert listener.server.unsent.bytes_count == 0
-        assert listener.server.clients.count == 1
-    assert listener.reasons == []
-
-
-async def test_a_client_that_takes_twice_the_minimum_is_not() -> None:
-    """It takes megabytes from the system's buffers, while ours stand still between two looks."""
-    minimum_bytes = 512 * 1024
-    looks: asyncio.Queue[int] = asyncio.Queue()
-
-    def look(transport: asyncio.BaseTransport) -> int:
-        looks.put_nowait(0)
-        return queued_bytes(transport)
-
-    with patch.object(connections, "queued_bytes", look):
-        async with (
-            listening(answer_large, check_ms=100, send_rate_bytes=10 * minimum_bytes) as listener,
-            await listener.connect() as client,
-        ):
-            await client.send(get())
-            async with asyncio.timeout(PATIENCE_S):
-                for _ in range(8):
-                    await looks.get()
-                    await client.reader.readexactly(2 * minimum_bytes)
-            assert listener.server.clients.count == 1
-    assert listener.reasons == []
-
-
-async def test_a_client_that_leaves_in_the_middle_frees_what_was_counted() -> None:
-    async with listening(answer_large) as listener:
-        async with await listener.connect(receive_bytes=4096) as client:
-            await client.send(get())
-            await until_paused(listener)
-        await listener.until_count(0)
-        assert listener.server.unsent.bytes_count == 0
-    assert listener.reasons == []
-
-
-@pytest.mark.parametrize("size", [40_000, 400_000], ids=["less-than-pauses", "more-than-pauses"])
-async def test_the_end_of_a_last_answer_must_be_taken_too(size: int) -> None:
-    """Less than the buffer that pauses writing: aiohttp takes it for sent, and the transport would wait for ever."""
-
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        assert request.transport is not None
-        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        return web.Response(body=bytes(size))
-
-    async with listening(answer, check_ms=100) as listener, await listener.connect(receive_bytes=4096) as client:
-        await client.send(get("/", "Connection: close"))
-        async with asyncio.timeout(PATIENCE_S):
-            while not listener.server.clients.count:  # noqa: ASYNC110  # as above
-                await asyncio.sleep(0)
-        await listener.until_count(0)
-    assert listener.reasons == ["send-rate"]
-
-
-async def test_a_connection_tells_whether_its_client_has_taken_all() -> None:
-    paused: list[bool] = []
-
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        paused.append(request.protocol.writing_paused)
-        return web.Response(body=LARGE)
-
-    async with listening(answer) as listener, await listener.connect() as client:
-        await client.send(get() * 2)
-        assert [len((await client.receive()).body) for _ in range(2)] == [len(LARGE)] * 2
-    assert paused == [False, False], "the second was not begun before the first was taken"

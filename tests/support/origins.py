@@ -27,6 +27,9 @@ EVENT: dict[str, Any] = {
     "pipelines": [{"id": "a", "region": "us-east-1"}, {"id": "b", "region": "us-west-2"}],
 }
 
+# Tests share two cores: how late an event loop or a disk is must not decide what they see.
+PATIENT: dict[str, Any] = {"loop_lag": "10s", "read_time": "10s"}
+
 
 def make_settings(folder: Path, *, event: dict[str, Any] | None = None, **sections: Any) -> Settings:
     """Return settings of an origin with one event, on free ports of loopback, with its data below `folder`.
@@ -40,8 +43,7 @@ def make_settings(folder: Path, *, event: dict[str, Any] | None = None, **sectio
         "storage": {"path": str(folder / "data"), "ram": "64MiB", "ssd": "1GiB"},
         "events": [EVENT | (event or {})],
     } | sections
-    # Tests share two cores: how late their event loop is must not decide what they see.
-    document["limits"] = {"loop_lag": "10s"} | document.get("limits", {})
+    document["limits"] = PATIENT | document.get("limits", {})
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(document))
     return load_settings(path, {}, ())
