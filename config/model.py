@@ -1,18 +1,19 @@
 """All settings. One that exists has been checked as a whole: each value, and how they fit together."""
 
+import os
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from config.event import EventSettings, PipelineSettings, RenditionSettings, SelectionSettings
 from config.event_rules import event_findings
 from config.fields import Address, Count, DirectoryPath, DurationMs, Identifier, ListenAddress, SizeBytes, Switch
 from config.limits import Limits
 from config.peers import PEERS_COUNT_MAX, PeerSettings, peer_findings
-from config.problems import BrokenRules, Finding, SettingError, key_path, shown
+from config.problems import BrokenRules, Finding, key_path
 from config.rules import at_most, duration, less_than, percent, size, unique_ids
 from config.section import Documented, Section
 from config.units import GIB, MIB, MINUTE, SECOND, TIB, format_duration_ms, format_seconds
@@ -33,10 +34,9 @@ __all__ = [
 ]
 
 
-def _only_one_process(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool) and value != 0:
-        raise SettingError(f"{shown(value)}: this version runs everything in one process", "write workers: 0")
-    return value
+def default_workers() -> int:
+    """Return a deliver process for each core but one, at least one."""
+    return max((os.cpu_count() or 1) - 1, 1)
 
 
 class Listen(Section):
@@ -126,8 +126,11 @@ class Settings(Section):
 
     listen: Listen = Listen()
     storage: Storage = Storage()
-    workers: Annotated[Count, BeforeValidator(_only_one_process), Documented(bounds="0 in this version")] = Field(
-        0, ge=0, le=0, description="Deliver processes; 0 runs everything in one process."
+    workers: Annotated[Count, Documented(default="number of cores minus one, at least 1")] = Field(
+        default_factory=default_workers,
+        ge=0,
+        le=64,
+        description="Deliver processes beside the one that publishes; 0 runs everything in one process.",
     )
     limits: Limits = Limits()
     stop_timeout_ms: DurationMs = Field(

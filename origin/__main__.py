@@ -1,4 +1,4 @@
-"""The command line: `live-origin serve | check | settings | inspect | gc | demo`."""
+"""The command line: `live-origin serve | restart | reload | check | settings | inspect | gc | demo`."""
 
 import argparse
 import asyncio
@@ -19,6 +19,8 @@ from origin.demo.command import add_demo_arguments, run_demo
 from origin.gc_command import add_gc_arguments, run_gc
 from origin.inspect import add_inspect_arguments, run_inspect
 from origin.logs import LogWriter
+from origin.pid_file import AlreadyRunning, add_control_arguments, run_reload, run_restart
+from origin.supervised import run_supervised
 from storage.errors import StorageError
 
 EXIT_FAILED = 1
@@ -55,6 +57,14 @@ def _parser() -> argparse.ArgumentParser:
     add_gc_arguments(gc)
     _add_override(gc)
     gc.set_defaults(command=run_gc)
+    for name, help_text, command in (
+        ("restart", "have a running origin replace its processes one by one", run_restart),
+        ("reload", "have a running origin read its configuration again", run_reload),
+    ):
+        control = commands.add_parser(name, help=help_text)
+        add_control_arguments(control)
+        _add_override(control)
+        control.set_defaults(command=command)
     demo = commands.add_parser("demo", help="run an origin with two ffmpeg packagers and a reader, and watch it")
     add_demo_arguments(demo)
     demo.set_defaults(command=run_demo)
@@ -72,7 +82,16 @@ def _add_override(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(parsed: argparse.Namespace) -> int:
-    settings = load_settings(parsed.config, os.environ, parsed.set)
+    def load() -> Settings:
+        return load_settings(parsed.config, os.environ, parsed.set)
+
+    settings = load()
+    if settings.workers:
+        try:
+            return run_supervised(settings, load)
+        except (AlreadyRunning, OSError) as exc:
+            print(f"live-origin cannot run: {exc}", file=sys.stderr)
+            return EXIT_FAILED
     writer = LogWriter(settings.log.level)
     writer.start()
     try:

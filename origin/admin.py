@@ -1,11 +1,10 @@
 """The admin side: metrics and probes for Prometheus and orchestrators, explanations for operators."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from origin.clock import Clock
@@ -39,10 +38,22 @@ class Insight:
 
 
 class Admin:
-    """Answers requests of the admin listener."""
+    """Answers requests of the admin listener.
 
-    def __init__(self, registry: CollectorRegistry, health: Health, insight: Insight) -> None:
-        self._registry = registry
+    Args:
+        render_metrics: Returns the page of Prometheus.
+        workers: Returns how each deliver process is; none where all is in one process.
+    """
+
+    def __init__(
+        self,
+        render_metrics: Callable[[], bytes],
+        health: Health,
+        insight: Insight,
+        workers: Callable[[], Sequence[dict[str, Any]]] = tuple,
+    ) -> None:
+        self._render_metrics = render_metrics
+        self._workers = workers
         self._health = health
         self._insight = insight
         self._pages: dict[str, Callable[[], Reply]] = {
@@ -108,7 +119,7 @@ class Admin:
         return json_reply(200, "explained", document)
 
     def _metrics(self) -> Reply:
-        return Reply(200, "metrics", {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}, generate_latest(self._registry))
+        return Reply(200, "metrics", {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}, self._render_metrics())
 
     def _healthz(self) -> Reply:
         """The process runs and its event loop turns: that this is answered at all says so."""
@@ -119,4 +130,9 @@ class Admin:
         document: dict[str, Any] = {"ready": ready, "state": state}
         if state is State.RECOVERING:
             document["progress"] = round(self._health.progress, 3)
+        workers = self._workers()
+        if workers:
+            ready = ready and any(worker["in_sync"] for worker in workers)
+            behind = [worker["worker"] for worker in workers if not worker["in_sync"]]
+            document |= {"ready": ready, "workers": list(workers), "behind": behind}
         return json_reply(200 if ready else 503, state, document)

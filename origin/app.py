@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+import socket
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from config.model import Address, Settings
 from origin.admin import Admin, Insight
@@ -30,6 +33,7 @@ from origin.routes import admin_edge, publish_edge
 from origin.server import OriginServer
 from origin.target import Programmes
 from origin.time_watch import TimeWatch
+from origin.workers_desk import WorkersDesk
 from selection.capacity import CapacityLevel
 from storage.base import Stores
 from storage.bodies import FileBodies
@@ -37,8 +41,9 @@ from storage.catalog import MemoryCatalog
 from storage.errors import StorageError
 from storage.journal import FileJournal
 from storage.media_places import media_place
-from storage.ram import RamTier
+from storage.ram import Ram, RamTier
 from storage.records import Chosen, Entry
+from storage.shared_ram import SharedRam
 
 log = logging.getLogger(__name__)
 
@@ -53,19 +58,38 @@ PROGRESS_S: Final = 1.0
 UPLOAD_BUFFER_BYTES: Final = 4 * 1024**2
 
 
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """The sockets of an origin whose deliver listener is in other processes.
+
+    Args:
+        names: Of these processes.
+    """
+
+    publish: Sequence[socket.socket]
+    admin: Sequence[socket.socket]
+    feed: socket.socket
+    names: Sequence[str]
+
+
 class Origin:
-    """One origin in one process.
+    """One origin in one process, or the publish process of one in several.
 
     Args:
         settings: Checked configuration.
         clock: The wall clock; tests bring their own.
         registry: Where metrics are made; a new one by default.
+        apart: Where to listen if deliver processes run apart.
 
     After `start`, `publish_address`, `deliver_address` and `admin_address` tell the (host, port) in use.
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock | None = None, registry: CollectorRegistry | None = None
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        registry: CollectorRegistry | None = None,
+        apart: Apart | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
@@ -82,7 +106,9 @@ class Origin:
         self._root = root
         self._files = FileBodies(root / "bodies", fsync=fsync)
         self.journal = FileJournal(root / "journal", fsync=fsync, standing=self.catalog.standing)
-        self._ram = RamTier(settings.storage.ram_bytes, partial(media_place, self.programmes.events))
+        self._apart = apart
+        self._desk = None if apart is None else WorkersDesk(apart.feed, apart.names, self.clock)
+        self._ram, self._shared_ram = self._make_ram()
         shared = self._shared = Shared(settings, self.programmes, self.clock, self.metrics, connection_limits(settings))
         self._deliver = DeliverSide(shared, self._ram, self._files)
         self.waiters = self._deliver.waiters
@@ -107,15 +133,19 @@ class Origin:
         """
         try:
             admin = OriginServer(admin_edge(self._admin()).handle)
-            self.admin_address = await self._listen(admin, self.settings.listen.admin)
+            apart = self._apart
+            self.admin_address = await self._listen(
+                admin, self.settings.listen.admin, None if apart is None else apart.admin
+            )
             self.health.state = State.RECOVERING
             await asyncio.to_thread(self._recover)  # probes are answered meanwhile
-            self.deliver_address = await self._listen(
-                self._deliver.open(self.catalog, self._intake.check_lost), self.settings.listen.deliver
-            )
+            await self._open_deliver()
             self._upload_server = self._publish_server()
             self.publish_address = await self._listen(
-                self._upload_server, self.settings.listen.publish, patience_ms=CUT_AFTER_MS
+                self._upload_server,
+                self.settings.listen.publish,
+                None if apart is None else apart.publish,
+                patience_ms=CUT_AFTER_MS,
             )
         except BaseException:
             await self.stop()
@@ -123,12 +153,15 @@ class Origin:
         self._decider.resume()
         self._collecting = asyncio.create_task(self._collector().run())
         self.health.state = State.READY
+        if self._apart is not None:
+            log.info("publishing", extra=fields(sequence=self.journal.next_moment(0).sequence - 1))
+            return
         log.info(
             "ready",
             extra=fields(
-                publish=_url(self.publish_address),
-                deliver=_url(self.deliver_address),
-                admin=_url(self.admin_address),
+                publish=url_of(self.publish_address),
+                deliver=url_of(self.deliver_address),
+                admin=url_of(self.admin_address),
                 events=self.programmes.ids,
             ),
         )
@@ -140,9 +173,12 @@ class Origin:
         self.health.state = State.STOPPING
         log.info("stopping", extra=fields(held=self.waiters.count))
         await self.waiters.close()
-        admin, deliver, publish = self._runners[:1], self._runners[1:2], self._runners[2:]
+        admin, publish = self._runners[:1], self._runners[-1:] if self._upload_server is not None else []
+        deliver = [runner for runner in self._runners if runner not in (*admin, *publish)]
         await asyncio.gather(*(runner.cleanup() for runner in deliver), *map(self._finish_uploads, publish))
         self._decider.stop()
+        if self._desk is not None:
+            await self._desk.close()
         self._deliver.close()
         if self._collecting is not None:
             self._collecting.cancel()
@@ -209,9 +245,29 @@ class Origin:
         if isinstance(entry.record, Chosen):
             self.waiters.wake(entry.record.key)
 
+    def _make_ram(self) -> tuple[Ram, SharedRam | None]:
+        """Return the memory for bodies: in one process its own, else shared with the deliver processes."""
+        capacity_bytes, place_of = self.settings.storage.ram_bytes, partial(media_place, self.programmes.events)
+        if self._desk is None:
+            return RamTier(capacity_bytes, place_of), None
+        shared = SharedRam(capacity_bytes, place_of, self._desk.announce, run=run_in_thread)
+        return shared, shared
+
+    async def _open_deliver(self) -> None:
+        """Open the deliver listener, or let the processes in that have it."""
+        if self._desk is None:
+            server = self._deliver.open(self.catalog, self._intake.check_lost)
+            self.deliver_address = await self._listen(server, self.settings.listen.deliver)
+        else:
+            assert self._shared_ram is not None, "made together with the desk"
+            self._desk.open(self.journal, self.catalog, self._shared_ram, self._intake.check_lost)
+
     def _admin(self) -> Admin:
         insight = Insight(self.programmes, self.catalog, self.clock, self._time, self._disk)
-        return Admin(self.metrics.registry, self.health, insight)
+        registry, desk = self.metrics.registry, self._desk
+        if desk is None:
+            return Admin(partial(generate_latest, registry), self.health, insight)
+        return Admin(partial(desk.render, registry), self.health, insight, desk.status)
 
     def _collector(self) -> Collector:
         return Collector(self.programmes.events, self.stores, self.clock, self._time, self._disk, self.metrics)
@@ -245,15 +301,26 @@ class Origin:
         watch_connections(self.metrics, "publish", server)
         return server
 
-    async def _listen(self, server: OriginServer, address: Address, patience_ms: int | None = None) -> tuple[str, int]:
-        """Open a listener. At the end it waits for requests in progress, by default for the stop timeout."""
+    async def _listen(
+        self,
+        server: OriginServer,
+        address: Address,
+        sockets: Sequence[socket.socket] | None = None,
+        patience_ms: int | None = None,
+    ) -> tuple[str, int]:
+        """Open a listener, at an address or with sockets that listen already.
+
+        At the end it waits for requests in progress, by default for the stop timeout.
+        """
         if patience_ms is None:
             patience_ms = max(self.settings.stop_timeout_ms, 1)  # for aiohttp 0 means for ever
         runner = web.ServerRunner(server, shutdown_timeout=patience_ms / 1000)
         await runner.setup()
         self._runners.append(runner)
-        site = web.TCPSite(runner, address.host, address.port, backlog=BACKLOG)
-        await site.start()
+        if sockets is None:
+            await web.TCPSite(runner, address.host, address.port, backlog=BACKLOG).start()
+        for listener in sockets or ():
+            await web.SockSite(runner, listener, backlog=BACKLOG).start()
         host, port = runner.addresses[0][:2]
         return host, port
 
@@ -301,6 +368,15 @@ class _Progress:
             log.info("recovering", extra=fields(progress=round(self._health.progress, 3), read_bytes=read_bytes))
 
 
-def _url(address: tuple[str, int]) -> str:
+def run_in_thread(work: Callable[[], None]) -> None:
+    """Run something that nobody waits for; to be called in the event loop, or at the end of everything."""
+    try:
+        asyncio.get_running_loop().run_in_executor(None, work)
+    except RuntimeError:  # there is no loop any more
+        work()
+
+
+def url_of(address: tuple[str, int]) -> str:
+    """Return the URL of a listener."""
     host, port = address
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

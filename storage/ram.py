@@ -37,6 +37,8 @@ class Ram(Protocol):
     def refusals_count(self) -> int:
         """How many bodies were not taken so far."""
 
+    def __contains__(self, key: BodyKey) -> bool: ...
+
     def get(self, key: BodyKey) -> Body | None:
         """Return a body, or None. It stays as it is for whoever holds it, also when it is no longer held here."""
 

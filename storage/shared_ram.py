@@ -117,6 +117,9 @@ class SharedRam:
             arena, offset, size_bytes = self._places[key]
             yield BodyPlaced(key, arena.id, offset, size_bytes)
 
+    def __contains__(self, key: BodyKey) -> bool:
+        return key in self._places
+
     def get(self, key: BodyKey) -> memoryview | None:
         """Return a body as a view for reading only, or None. Its bytes stay, whatever happens here."""
         place = self._places.get(key)

@@ -133,6 +133,9 @@ class SharedRamReader:
         """Return what is mapped, that announced last at the end."""
         return list(self._arenas)
 
+    def __contains__(self, key: BodyKey) -> bool:
+        return key in self._places
+
     def get(self, key: BodyKey) -> memoryview | None:
         """Return a body as a view for reading only, or None. Its bytes stay, whatever the publisher does."""
         place = self._places.get(key)
