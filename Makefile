@@ -16,7 +16,7 @@ VENV := .venv
 ARGS ?=
 
 # Commands that tests start, and the Debian package that brings each.
-TEST_COMMANDS := ffmpeg=ffmpeg nginx=nginx varnishd=varnish
+TEST_COMMANDS := ffmpeg=ffmpeg nginx=nginx varnishd=varnish wrk=wrk
 
 # What writes the lock files; nothing else needs it.
 LOCK_TOOL := uv==0.13.9
@@ -28,7 +28,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Debian keeps daemons where only root looks.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-.PHONY: help run test check format bench crash soak load lock clean venv run-tools test-tools debian-packages
+.PHONY: help run test check format bench crash kills soak load lock clean venv run-tools test-tools debian-packages
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -48,17 +48,21 @@ format: test-tools ## put the code in shape, and mend what the linter can mend
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-bench: test-tools ## measure what the server promises
-	@$(BIN)/python -m tests.benchmarks.held_release $(ARGS)
+bench: debian-packages test-tools ## measure what the server promises
+	@$(BIN)/python -m tests.benchmarks.held_release --workers 0,1,2 $(ARGS)
 	@$(BIN)/python -m tests.benchmarks.live_edge
 	@$(BIN)/python -m tests.benchmarks.storm_404
 	@$(BIN)/python -m tests.benchmarks.overload
 	@$(BIN)/python -m tests.benchmarks.hostile
 	@$(BIN)/python -m tests.benchmarks.inspection
 	@$(BIN)/python -m tests.benchmarks.recovery
+	@$(BIN)/python -m tests.benchmarks.workers
 
 crash: test-tools ## kill an origin under load fifty times, and judge what it kept
 	@$(BIN)/python -m tests.faults.crashes $(ARGS)
+
+kills: test-tools ## kill each process of an origin twenty times under live load: nobody may miss a segment
+	@$(BIN)/python -m tests.faults.kills $(ARGS)
 
 soak: test-tools ## four hours of an event in two minutes: nothing may grow that should not
 	@$(BIN)/python -m tests.faults.soak $(ARGS)

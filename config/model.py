@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -33,10 +33,13 @@ __all__ = [
     "Storage",
 ]
 
+# Each has connections, and a share of every bound, of its own.
+WORKERS_COUNT_MAX: Final = 64
+
 
 def default_workers() -> int:
     """Return a deliver process for each core but one, at least one."""
-    return max((os.cpu_count() or 1) - 1, 1)
+    return min(max((os.cpu_count() or 1) - 1, 1), WORKERS_COUNT_MAX)
 
 
 class Listen(Section):
@@ -129,7 +132,7 @@ class Settings(Section):
     workers: Annotated[Count, Documented(default="number of cores minus one, at least 1")] = Field(
         default_factory=default_workers,
         ge=0,
-        le=64,
+        le=WORKERS_COUNT_MAX,
         description="Deliver processes beside the one that publishes; 0 runs everything in one process.",
     )
     limits: Limits = Limits()

@@ -10,12 +10,13 @@ class Waits:
     Args:
         first_ms: Before the second restart in a row; the first one is at once.
         max_ms: The longest.
-        healthy_ms: Who lived this long begins anew.
+        healthy_ms: Who lived this long begins anew: to start it costs little beside what it did meanwhile, while a wait
+            of `max_ms` would be more of an outage than its deaths are.
     """
 
     first_ms: int = 100
     max_ms: int = 10_000
-    healthy_ms: int = 30_000
+    healthy_ms: int = 5_000
 
 
 class Backoff:

@@ -64,6 +64,8 @@ class Child:
         socket_names: The listening sockets it gets.
         is_replaced_beside: Whether a new process may run beside the old one until that has drained. If not, the old one
             ends before the new one is started.
+        drain_signal: What a process that has got ready is told when another one has taken its place. It may then take
+            longer to end than on SIGTERM, which may still follow.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Child:
     socket_names: tuple[str, ...] = ()
     slot: int = 0
     is_replaced_beside: bool = False
+    drain_signal: signal.Signals = signal.SIGTERM
 
 
 @dataclass(slots=True, eq=False)

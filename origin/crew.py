@@ -6,7 +6,7 @@ Nothing here waits, or asks for the time. `origin.supervisor` tells what has hap
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL, SIGTERM, Signals
 
 from origin.backoff import Backoff, Waits
 from origin.children import EXIT_REFUSED, Child, Process, ending
@@ -168,16 +168,18 @@ class Crew:
         log.info("process started", extra=fields(child=child.name, pid=process.pid))
         return process
 
-    def end(self, process: Process, now_ms: int) -> None:
+    def end(self, process: Process, now_ms: int, number: Signals = SIGTERM) -> None:
         """Tell a process to end; it is killed when it takes too long."""
         if not process.is_leaving:
             process.kill_at_ms = now_ms + self._stop_ms
-            process.send(SIGTERM)
+            process.send(number)
 
     def stop(self, now_ms: int) -> None:
         """Tell all to end, and start nobody any more."""
         self.is_stopping = True
         for process in self.processes:
+            if process.is_leaving and process.child.drain_signal is not SIGTERM:
+                process.send(SIGTERM)  # it was to drain; there is no time for that any more
             self.end(process, now_ms)
 
     def kill(self, now_ms: int) -> None:
@@ -207,7 +209,8 @@ class Crew:
         if slot.successor is not None:
             if slot.process is not None:
                 slot.leaving.append(slot.process)
-                self.end(slot.process, now_ms)
+                # Who is not ready yet may not listen to any other signal.
+                self.end(slot.process, now_ms, slot.process.child.drain_signal if slot.process.is_ready else SIGTERM)
             self._seat(slot, slot.successor)
 
     def replace_after(self, slot: Slot, child: Child, now_ms: int) -> None:

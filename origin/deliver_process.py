@@ -35,6 +35,10 @@ from storage.shared_ram_reader import SharedRamReader
 log = logging.getLogger(__name__)
 
 METRICS_INTERVAL_S: Final = 1.0
+# Told by the supervisor when a successor takes requests: end, but answer those who are held with what they wait for.
+DRAIN: Final = signal.SIGUSR1
+# How much of the stop timeout those have, in hundredths; the rest is for telling those who waited in vain.
+DRAIN_PERCENT: Final = 90
 # Bounds of all deliver processes together.
 SHARED_LIMITS: Final = (
     "holds",
@@ -89,6 +93,7 @@ class DeliverProcess:
         self._generation: str | None = None
         self._telling: asyncio.Task[None] | None = None
         self._runner: web.ServerRunner | None = None
+        self._cleaning: asyncio.Task[None] | None = None
 
     async def start(self, context: ChildContext, socket_name: str) -> None:
         """Follow the publish process, then take requests; connections made before wait."""
@@ -103,10 +108,29 @@ class DeliverProcess:
         self._telling = asyncio.create_task(self._tell_metrics())
         log.info("delivering", extra=fields(worker=context.name, sequence=self.client.sequence))
 
+    async def drain(self, hurry: asyncio.Event) -> None:
+        """Take no new requests, and wait until nobody is held any more, or for most of the stop timeout.
+
+        Connections without a request are closed at once: what comes on them would not be answered here.
+
+        Args:
+            hurry: Set when there is no time for that any more.
+        """
+        if self._runner is None:
+            return
+        log.info("draining", extra=fields(held=self.side.waiters.count))
+        self._cleaning = asyncio.create_task(self._runner.cleanup())
+        hurrying = asyncio.create_task(hurry.wait())
+        drain_s = self._settings.stop_timeout_ms * DRAIN_PERCENT / 100_000
+        await asyncio.wait((self._cleaning, hurrying), timeout=drain_s, return_when=asyncio.FIRST_COMPLETED)
+        hurrying.cancel()
+
     async def stop(self) -> None:
         """Answer held requests, let requests in progress end, then end."""
         await self.side.waiters.close()
-        if self._runner is not None:
+        if self._cleaning is not None:
+            await self._cleaning
+        elif self._runner is not None:
             await self._runner.cleanup()
         self.side.close()
         if self._telling is not None:
@@ -146,7 +170,7 @@ class DeliverProcess:
 
 
 def run_deliver(settings: Settings, feed_path: str, context: ChildContext) -> int:
-    """Be a deliver process until SIGTERM; returns the exit status."""
+    """Be a deliver process until SIGTERM or `DRAIN`; returns the exit status."""
     writer = LogWriter(settings.log.level)
     writer.start()
     try:
@@ -157,11 +181,17 @@ def run_deliver(settings: Settings, feed_path: str, context: ChildContext) -> in
 
 
 async def _deliver(settings: Settings, feed_path: str, context: ChildContext) -> None:
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    hurry, leave = asyncio.Event(), asyncio.Event()
+
+    def stop() -> None:
+        hurry.set()
+        leave.set()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+    asyncio.get_running_loop().add_signal_handler(DRAIN, leave.set)
     process = DeliverProcess(settings, context.name, feed_path)
     starting = asyncio.create_task(process.start(context, context.name))
-    stopping = asyncio.create_task(stop.wait())
+    stopping = asyncio.create_task(leave.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
     if starting.done():
         starting.result()
@@ -171,4 +201,6 @@ async def _deliver(settings: Settings, feed_path: str, context: ChildContext) ->
         starting.cancel()
         with suppress(asyncio.CancelledError):
             await starting
+    if not hurry.is_set():
+        await process.drain(hurry)
     await process.stop()

@@ -55,6 +55,10 @@ REFUSALS: Final[Mapping[str, _Refusal]] = {
     "storage.acknowledge": _Refusal(
         "uploads have been promised the old one", "stop the origin, and start it with the new one"
     ),
+    "workers": _Refusal(
+        "each deliver process has a socket of its own, open since the start",
+        "stop the origin, and start it with the new number",
+    ),
     "events[].epoch": _NUMBERS,
     "events[].start_number": _NUMBERS,
     "events[].segment_duration": _NUMBERS,
@@ -79,7 +83,6 @@ def changes(old: Settings, new: Settings, now_ms: int) -> Changes:
     """
     told = _Told()
     told.compare((), old, new)
-    _compare_workers(told, old.workers, new.workers)
     if old.peers != new.peers:
         told.apply(("peers",), f"{_peers_text(old.peers)} becomes {_peers_text(new.peers)}")
     known = {event.id: event for event in old.events}
@@ -133,23 +136,8 @@ class _Told:
         """Tell of all single values of a section, and of the sections within, that differ."""
         after = {where: value for where, _, value in _values(new)}
         for where, field, value in _values(old):
-            if where != ("workers",) and value != after[where]:
+            if value != after[where]:
                 self.change((*location, *where), written(field, value), written(field, after[where]))
-
-
-def _compare_workers(told: _Told, before: int, after: int) -> None:
-    """More or fewer processes are started and ended; between one process and several everything differs."""
-    if before == after:
-        return
-    if before and after:
-        told.apply(("workers",), f"{before} becomes {after}")
-    else:
-        told.refuse(
-            ("workers",),
-            f"{before} cannot become {after} in a running origin: publishing and delivery would have to move"
-            " to other processes",
-            "stop the origin, and start it with the new number",
-        )
 
 
 def _compare_event(told: _Told, index: int, pair: tuple[EventSettings, EventSettings], now_ms: int) -> None:

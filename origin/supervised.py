@@ -19,7 +19,7 @@ from config.load import ConfigError
 from config.model import Settings
 from origin.app import Apart, Origin, url_of
 from origin.children import EXIT_REFUSED, Child, ChildContext
-from origin.deliver_process import run_deliver
+from origin.deliver_process import DRAIN, run_deliver
 from origin.direct_log import log_directly
 from origin.listening import listen_sockets
 from origin.logs import LogWriter, fields
@@ -83,7 +83,14 @@ class _Processes:
     def _children(self, settings: Settings) -> Sequence[Child]:
         publish = Child(PUBLISH, partial(run_publish, settings), (PUBLISH, ADMIN, FEED))
         deliver = [
-            Child(name, partial(run_deliver, settings, self._feed_path), (name,), slot, is_replaced_beside=True)
+            Child(
+                name,
+                partial(run_deliver, settings, self._feed_path),
+                (name,),
+                slot,
+                is_replaced_beside=True,
+                drain_signal=DRAIN,
+            )
             for slot, name in enumerate(deliver_names(settings))
         ]
         return [publish, *deliver]

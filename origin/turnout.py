@@ -68,8 +68,7 @@ class LaneProtocol(OriginProtocol):
 
     def take(self, message: object, payload: object) -> bool:
         """Answer a message in the fast lane if nothing is before it; returns whether it was taken."""
-        waiter = self._waiter
-        if self._exchange is not None or self._messages or waiter is None or waiter.done():
+        if self._exchange is not None or self._messages or self._is_aiohttp_busy:
             return False
         if not isinstance(message, RawRequestMessage) or self.transport is None or self.writing_paused:
             return False
@@ -80,6 +79,13 @@ class LaneProtocol(OriginProtocol):
         self._request_count += 1  # tells `data_received` that the head is whole
         exchange.go_on()
         return True
+
+    @property
+    def _is_aiohttp_busy(self) -> bool:
+        waiter = self._waiter
+        if waiter is None:
+            return self._request_count > 0  # before the first request, aiohttp's task may not have begun yet
+        return waiter.done()
 
     def send(self, head: bytes, body: Body, *, must_close: bool) -> None:
         """Write the answer of the exchange in progress; it ends when the client has taken (nearly) all of it."""

@@ -48,7 +48,8 @@ class WorkersDesk:
         self._names = tuple(names)
         self._clock = clock
         self._merged = MergedMetrics()
-        self._seen: dict[str, _Seen] = {}
+        # By name and process id, the latest to join last: while one replaces the other there are two of a name.
+        self._seen: dict[str, dict[int, _Seen]] = {}
         self._feed: FeedServer | None = None
         for name in self._names:
             self._merged.note(name, is_up=False)
@@ -99,9 +100,10 @@ class WorkersDesk:
         return self._merged.merge(registry)
 
     def _status_of(self, name: str) -> dict[str, Any]:
-        seen = self._seen.get(name)
-        if seen is None:
+        processes = self._seen.get(name)
+        if not processes:
             return {"worker": name, "connected": False, "in_sync": False}
+        seen = next(reversed(processes.values()))
         behind_ms = max(self._clock.monotonic_ms() - seen.heard_ms, seen.worker.lag_ms)
         return {
             "worker": name,
@@ -113,12 +115,13 @@ class WorkersDesk:
         }
 
     def _note_status(self, worker: Worker, sequence: int) -> None:
-        self._seen[worker.name] = _Seen(worker, sequence, self._clock.monotonic_ms())
+        seen = _Seen(worker, sequence, self._clock.monotonic_ms())
+        self._seen.setdefault(worker.name, {})[worker.process_id] = seen
 
     def _note_left(self, worker: Worker) -> None:
-        seen = self._seen.get(worker.name)
-        if seen is not None and seen.worker.process_id == worker.process_id:  # not its successor's, in a replacement
-            del self._seen[worker.name]
+        processes = self._seen.get(worker.name, {})
+        processes.pop(worker.process_id, None)
+        if not processes:
             self._merged.forget(worker.name)
 
     def _take_metrics(self, worker: Worker, payload: bytes) -> None:

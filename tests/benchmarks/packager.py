@@ -20,12 +20,14 @@ class Put:
         sent_ns: When its last byte was handed to the kernel, by the monotonic clock.
         digest: SHA-256 of what was sent.
         etag: What the origin calls it.
+        answered_ns: When the answer to it had come.
     """
 
     sent_ns: int
     took_ms: float
     digest: bytes
     etag: str
+    answered_ns: int = 0
 
 
 @dataclass
@@ -71,5 +73,6 @@ class Packager:
         answer.close()
         if answer.status not in {200, 201}:
             raise WrongAnswerError(f"PUT {path}: {answer.status} {text.decode(errors='replace')}")
-        took_ms = (time.monotonic_ns() - begin_ns) / 1e6
-        return Put(sent_ns, took_ms, sha256(body).digest(), str(json.loads(text)["etag"]))
+        answered_ns = time.monotonic_ns()
+        took_ms = (answered_ns - begin_ns) / 1e6
+        return Put(sent_ns, took_ms, sha256(body).digest(), str(json.loads(text)["etag"]), answered_ns)

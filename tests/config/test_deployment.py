@@ -97,10 +97,10 @@ def manifests() -> dict[tuple[str, str], dict[str, Any]]:
 
 @pytest.fixture
 def settings(manifests: dict[tuple[str, str], dict[str, Any]], tmp_path: Path) -> Settings:
-    """The settings that the manifests carry, with their workers left out: what follows does not depend on them."""
+    """The settings that the manifests carry."""
     config = tmp_path / "config.yaml"
     config.write_text(manifests["ConfigMap", "live-origin"]["data"]["config.yaml"])
-    return load_settings(config, {}, ["workers=0"])
+    return load_settings(config, {}, ())
 
 
 @pytest.fixture
@@ -132,6 +132,14 @@ def test_ports_and_paths_are_those_of_the_settings(pod: dict[str, Any], settings
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
 
 
+def test_the_socket_between_the_processes_has_a_place_in_a_file_system_that_is_read_only(pod: dict[str, Any]) -> None:
+    (container,) = pod["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    (volume,) = [each["name"] for each in container["volumeMounts"] if each["mountPath"] == "/tmp"]
+    (source,) = [each for each in pod["volumes"] if each["name"] == volume]
+    assert source["emptyDir"]["medium"] == "Memory"
+
+
 def test_services_lead_to_ports_of_the_pod(manifests: dict[tuple[str, str], dict[str, Any]]) -> None:
     template = manifests["StatefulSet", "live-origin"]["spec"]["template"]
     names = {each["name"] for each in template["spec"]["containers"][0]["ports"]}
@@ -153,11 +161,10 @@ def test_the_memory_that_is_requested_holds_shared_memory_and_all_processes(
 ) -> None:
     """Pages of a memfd count as memory of the container."""
     (container,) = pod["containers"]
-    workers = yaml.safe_load(manifests["ConfigMap", "live-origin"]["data"]["config.yaml"])["workers"]
-    processes_bytes = (workers + 2) * MEMORY_PER_PROCESS_BYTES
+    processes_bytes = (settings.workers + 2) * MEMORY_PER_PROCESS_BYTES
     needed = settings.storage.ram_bytes + settings.limits.unsent_bytes + processes_bytes
     assert needed <= size_of(container["resources"]["requests"]["memory"])
     assert needed < size_of(container["resources"]["limits"]["memory"])
-    assert workers + 1 <= int(container["resources"]["requests"]["cpu"])
+    assert settings.workers + 1 <= int(container["resources"]["requests"]["cpu"])
     (claim,) = manifests["StatefulSet", "live-origin"]["spec"]["volumeClaimTemplates"]
     assert settings.storage.ssd_bytes < size_of(claim["spec"]["resources"]["requests"]["storage"]) * 0.9

@@ -196,14 +196,14 @@ def test_entry_added_by_flags_names_them_when_it_lacks_a_key(tmp_path: Path) -> 
 
 
 def test_environment_and_flags_are_checked_although_the_file_is_no_yaml(tmp_path: Path) -> None:
-    found = problems(tmp_path, "events: [", {"LIVE_ORIGIN_LIMITS__HOLD": "8"}, ["workers=2"])
+    found = problems(tmp_path, "events: [", {"LIVE_ORIGIN_LIMITS__HOLD": "8"}, ["workers=-2"])
     assert [problem.key for problem in found] == ["workers", "limits.hold", ""]
 
 
 ALL_AT_ONCE = """\
 listen: {publish: ":8081", deliver: 8080}
 storage: {ram: 64M, acknowledge: maybe}
-workers: 4
+workers: 400
 limts: {hold: 8s}
 limits:
   holds: -1
@@ -237,7 +237,7 @@ EXPECTED = [
     (1, "listen.deliver", "write 127.0.0.1:8080 for this machine only"),
     (2, "storage.ram", "write 64MiB (counts in 1024) or 64MB (counts in 1000)"),
     (2, "storage.acknowledge", "write disk or fsync"),
-    (3, "workers", "write workers: 0"),
+    (3, "workers", "write 0 to 64"),
     (4, "limts", "did you mean limits?"),
     (6, "limits.holds", "write 0 to 1000000"),
     (7, "limits.segment_byte", "did you mean segment_bytes?"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from config.model import Address, Settings
+from config.model import Address, Settings, default_workers
 from config.problems import BrokenRules, Location, key_path
 from config.section import field_at, written
 from selection.capacity import CapacityPolicy
@@ -40,7 +40,7 @@ def test_settings_have_the_documented_defaults() -> None:
     assert CapacityPolicy() == CapacityPolicy(
         storage.shrink_percent, storage.refuse_old_percent, storage.refuse_percent
     )
-    assert least.workers == 0
+    assert least.workers == default_workers() >= 1
     assert (least.limits.segment_bytes, least.limits.manifest_bytes) == (64 * 1024**2, 1024**2)
     assert (least.limits.hold_ms, least.limits.holds) == (8_000, 20_000)
     assert (least.limits.uploads, least.limits.body_idle_ms) == (512, 15_000)
@@ -168,15 +168,28 @@ def test_segment_duration_beyond_its_bounds_is_refused(text: str, bound: str) ->
 @pytest.mark.parametrize(
     ("workers", "text"),
     [
-        (1, "1: this version runs everything in one process; write workers: 0"),
-        (-1, "-1: this version runs everything in one process; write workers: 0"),
+        (-1, "greater than or equal to 0"),
+        (65, "less than or equal to 64"),
         ("1", "valid integer"),
         (False, "valid integer"),
     ],
 )
-def test_this_version_has_no_workers(workers: Any, text: str) -> None:
+def test_numbers_of_workers_that_make_no_sense_are_refused(workers: Any, text: str) -> None:
     with pytest.raises(ValidationError, match=text):
         made(workers=workers)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 64])
+def test_one_process_or_many_can_be_asked_for(workers: int) -> None:
+    assert made(workers=workers).workers == workers
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(None, 1), (1, 1), (2, 1), (3, 2), (48, 47), (65, 64), (256, 64)])
+def test_by_default_one_core_is_left_to_publishing(
+    monkeypatch: pytest.MonkeyPatch, cores: int | None, workers: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert made().workers == default_workers() == workers
 
 
 PEER = {"region": "us-west-2", "url": "http://west.example"}

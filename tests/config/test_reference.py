@@ -58,7 +58,7 @@ CELLS = [
     ("storage.ram", "`1GiB`", "`1MiB` to `16TiB`"),
     ("storage.shrink_percent", "`90`", "`10` to `99`"),
     ("storage.acknowledge", "`disk`", "`disk`, `fsync`"),
-    ("workers", "`0`", "0 in this version"),
+    ("workers", "number of cores minus one, at least 1", "`0` to `64`"),
     ("limits.hold", "`8s`", "`0s` to `2m`"),
     ("log.requests", "`true`", "`true`, `false`"),
     ("events[].id", "required", "1 to 64 letters, digits, `_`, `-`, single `.`"),

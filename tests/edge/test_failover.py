@@ -189,6 +189,7 @@ def _configuration(folder: Path) -> Path:
     document = {
         "listen": dict.fromkeys(("publish", "deliver", "admin"), "127.0.0.1:0"),
         "storage": {"path": str(folder / "data")},
+        "workers": 0,  # to be stopped and killed by its pid
         "limits": LIMITS,
         "log": {"requests": False},
         "events": [event],

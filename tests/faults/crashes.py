@@ -129,6 +129,7 @@ def configuration(data: Path, acknowledge: str) -> dict[str, Any]:
     return {
         "listen": dict.fromkeys(("publish", "deliver", "admin"), "127.0.0.1:0"),
         "storage": {"path": str(data), "ram": "64MiB", "ssd": "64GiB", "acknowledge": acknowledge},
+        "workers": 0,
         "limits": PATIENT | {"manifest_bytes": "8MiB"},
         "log": {"requests": False},
         "events": [

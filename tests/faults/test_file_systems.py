@@ -51,6 +51,7 @@ def write_config(folder: Path) -> Path:
     document = {
         "listen": dict.fromkeys(("publish", "deliver", "admin"), "127.0.0.1:0"),
         "storage": {"path": str(folder / "data"), "ram": "1MiB", "ssd": "1GiB"},
+        "workers": 0,  # whose memory and descriptors are looked at
         "limits": {"segment_bytes": "512KiB"},
         "events": [EVENT | {"inspection": {"checks": "none"}}],
     }

@@ -22,6 +22,24 @@ class ServerProcess:
         self.lines: list[str] = []
         self._ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._reading = asyncio.create_task(self._read())
+        self._more = asyncio.Event()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def said(self, message: str, **wanted: object) -> list[dict[str, Any]]:
+        """Return all lines of its log so far that say this."""
+        lines = [json.loads(line) for line in self.lines if message in line]
+        return [line for line in lines if line["message"] == message and wanted.items() <= line.items()]
+
+    async def until(self, message: str, count: int = 1, **wanted: object) -> dict[str, Any]:
+        """Wait until its log says this for the `count`th time; returns that line."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(lines := self.said(message, **wanted)) < count:
+                self._more.clear()
+                await self._more.wait()
+        return lines[count - 1]
 
     async def until_ready(self) -> None:
         """Wait until it takes traffic, and learn where."""
@@ -53,6 +71,7 @@ class ServerProcess:
         assert self._process.stderr is not None
         async for line in self._process.stderr:
             self.lines.append(line.decode())
+            self._more.set()
             if not self._ready.done() and '"ready"' in self.lines[-1]:
                 self._ready.set_result(json.loads(line))
         if not self._ready.done():

@@ -13,6 +13,7 @@ from signal import SIGKILL, SIGTERM
 from typing import Final
 
 import aiohttp
+import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -45,12 +46,20 @@ UPLOADS_BEFORE_CRASH: Final = 60
 BODY: Final = bytes(range(256)) * 400
 
 
-def write_config(folder: Path) -> Path:
+# All in one process, and two deliver processes beside the one that publishes.
+WORKERS: Final = (0, 2)
+at_any_number_of_workers: Final = pytest.mark.parametrize("workers", WORKERS)
+# What the log ends with.
+LAST_WORDS: Final = {0: "stopped", 2: "all processes ended"}
+
+
+def write_config(folder: Path, workers: int) -> Path:
     """Write a configuration with one rendition of text, on free ports."""
     config = folder / "config.yaml"
     document = {
         "listen": dict.fromkeys(("publish", "deliver", "admin"), "127.0.0.1:0"),
         "storage": {"path": str(folder / "data"), "ram": "64MiB", "ssd": "1GiB"},
+        "workers": workers,
         "stop_timeout": f"{STOP_TIMEOUT_S}s",
         "limits": PATIENT,
         "events": [EVENT | {"renditions": [TEXT_RENDITION], "live_edge": "10m", "recent": "10m"}],
@@ -67,12 +76,17 @@ def delivered_path(number: int) -> str:
     return f"derby/cc/{number}.vtt"
 
 
-async def test_probes_and_metrics_are_answered_and_metrics_can_be_parsed(tmp_path: Path) -> None:
-    async with server_process(write_config(tmp_path)) as server, aiohttp.ClientSession() as session:
+@at_any_number_of_workers
+async def test_probes_and_metrics_are_answered_and_metrics_can_be_parsed(tmp_path: Path, workers: int) -> None:
+    async with server_process(write_config(tmp_path, workers)) as server, aiohttp.ClientSession() as session:
         reader = Reader(session, server.admin)
-        health, readiness, metrics = [await reader.get(name) for name in ("healthz", "readyz", "metrics")]
-        assert (health.status, json.loads(health.body)["status"]) == (200, "ok")
+        readiness = await reader.get("readyz")
+        async with asyncio.timeout(PATIENCE_S):
+            while workers and json.loads(readiness.body)["behind"]:  # not heard of yet
+                readiness = await reader.get("readyz")
         assert (readiness.status, json.loads(readiness.body)["ready"]) == (200, True)
+        health, metrics = [await reader.get(name) for name in ("healthz", "metrics")]
+        assert (health.status, json.loads(health.body)["status"]) == (200, "ok")
         assert metrics.status == 200
         families = {family.name: family for family in text_string_to_metric_families(metrics.body.decode())}
         assert families["origin_ready"].samples[0].value == 1
@@ -87,8 +101,9 @@ async def until_metric(reader: Reader, admin: str, wanted: str) -> None:
             pass
 
 
-async def test_a_stop_answers_who_is_held_and_keeps_the_upload_in_progress(tmp_path: Path) -> None:
-    config, number = write_config(tmp_path), number_now()
+@at_any_number_of_workers
+async def test_a_stop_answers_who_is_held_and_keeps_the_upload_in_progress(tmp_path: Path, workers: int) -> None:
+    config, number = write_config(tmp_path, workers), number_now()
     request = upload(path_of(number - 1), BODY)
     connector = aiohttp.TCPConnector(limit=0)
     async with server_process(config) as server, aiohttp.ClientSession(connector=connector) as session:
@@ -115,14 +130,15 @@ async def test_a_stop_answers_who_is_held_and_keeps_the_upload_in_progress(tmp_p
         assert all(connection.at_end() for connection in idle)
         for connection in idle:
             connection.close(Close.FIN)
-        assert server.messages[-1] == "stopped"
+        assert server.messages[-1] == LAST_WORDS[workers]
     async with server_process(config) as server:
         answer = await asyncio.to_thread(ask, address_of(server.deliver), head("GET", f"/{delivered_path(number - 1)}"))
         assert (answer.status, answer.body, answer.headers["ETag"]) == (200, BODY, stored.json["etag"])
 
 
-async def test_a_stop_does_not_wait_for_ever_for_an_upload_that_stands_still(tmp_path: Path) -> None:
-    config, number = write_config(tmp_path), number_now()
+@at_any_number_of_workers
+async def test_a_stop_does_not_wait_for_ever_for_an_upload_that_stands_still(tmp_path: Path, workers: int) -> None:
+    config, number = write_config(tmp_path, workers), number_now()
     request = upload(path_of(number), BODY)
     async with server_process(config) as server, aiohttp.ClientSession() as session:
         with Connection(address_of(server.publish)) as packager:
@@ -132,7 +148,7 @@ async def test_a_stop_does_not_wait_for_ever_for_an_upload_that_stands_still(tmp
             server.send(SIGTERM)
             assert await server.wait() == 0
             assert STOP_TIMEOUT_S <= time.monotonic() - stopping_s < STOP_TIMEOUT_S + STOP_MARGIN_S
-        assert server.messages[-1] == "stopped"
+        assert server.messages[-1] == LAST_WORDS[workers]
     assert stored_files(tmp_path) == []
     assert journal_text(tmp_path / "data") == ""
 
@@ -195,8 +211,9 @@ def body_of(number: int, pipeline_id: str) -> bytes:
     return source.randbytes(source.randrange(1, 300_000))
 
 
-async def test_what_was_acknowledged_survives_every_crash(tmp_path: Path) -> None:
-    config, packagers = write_config(tmp_path), Packagers()
+@at_any_number_of_workers
+async def test_what_was_acknowledged_survives_every_crash(tmp_path: Path, workers: int) -> None:
+    config, packagers = write_config(tmp_path, workers), Packagers()
     served: dict[int, tuple[str, str]] = {}
     for crash in range(CRASHES + 1):
         async with server_process(config) as server:

@@ -1,7 +1,7 @@
 """A crew with processes that exist on paper only, and a clock that is set."""
 
 from collections.abc import Iterable
-from signal import Signals
+from signal import SIGTERM, Signals
 
 from origin.backoff import Waits
 from origin.children import Child, ChildContext, Process
@@ -33,11 +33,11 @@ class PaperProcess(Process):
 class Stage:
     """A crew, its clock, and all processes it has started."""
 
-    def __init__(self, *names: str, beside: bool = True) -> None:
+    def __init__(self, *names: str, beside: bool = True, drain_signal: Signals = SIGTERM) -> None:
         self.now_ms = 1_000
         self.started: list[PaperProcess] = []
         self.has_no_memory = False
-        self.children = [child(name, beside=beside) for name in names]
+        self.children = [child(name, beside=beside, drain_signal=drain_signal) for name in names]
         self.crew = Crew(self.children, self.fork, WAITS, STOP_MS, self.now_ms)
         self.crew.tick(self.now_ms)
 
@@ -59,8 +59,8 @@ class Stage:
         self.crew.note_ready()
 
 
-def child(name: str, *, beside: bool = True) -> Child:
+def child(name: str, *, beside: bool = True, drain_signal: Signals = SIGTERM) -> Child:
     def run(_: ChildContext) -> int:
         raise AssertionError("on paper only")
 
-    return Child(name, run, is_replaced_beside=beside)
+    return Child(name, run, is_replaced_beside=beside, drain_signal=drain_signal)

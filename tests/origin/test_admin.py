@@ -1,10 +1,11 @@
 """The admin side: metrics and probes, when segments are explained, and what else is asked of it."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.model import Storage
@@ -34,7 +35,7 @@ def admin(health: Health, tmp_path: Path) -> Admin:
     programmes, catalog, clock = Programmes((make_event(),)), MemoryCatalog(), FakeClock(NOW_MS)
     time = TimeWatch(programmes.events, clock)
     disk = DiskWatch(tmp_path, Storage(), lambda: catalog.used_bytes, clock)
-    return Admin(registry, health, Insight(programmes, catalog, clock, time, disk))
+    return Admin(partial(generate_latest, registry), health, Insight(programmes, catalog, clock, time, disk))
 
 
 PROBES = [

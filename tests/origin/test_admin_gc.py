@@ -24,7 +24,7 @@ class Desk:
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
         insight = Insight(Programmes(EVENTS), vault.catalog, vault.clock, vault.time, vault.disk)
-        self.admin = Admin(vault.metrics.registry, Health(), insight)
+        self.admin = Admin(bytes, Health(), insight)
 
     def ask(self, method: str, path: str) -> dict[str, Any]:
         reply = self.admin.answer(method, path)

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientConnectorError, ClientSession
 
 from config.model import Settings
-from origin.app import Origin, _Progress, _url
+from origin.app import Origin, _Progress, url_of
 from origin.health import Health, State
 from storage.errors import StorageError
 from storage.journal import FileJournal
@@ -69,7 +69,7 @@ async def test_while_it_recovers_probes_are_answered_and_traffic_is_not_taken(tm
     with patch.object(FileJournal, "open", slow_open):
         starting = asyncio.create_task(origin.start())
         assert await asyncio.to_thread(recovering.wait, 10)
-        async with ClientSession() as http, http.get(f"{_url(origin.admin_address)}/readyz") as response:
+        async with ClientSession() as http, http.get(f"{url_of(origin.admin_address)}/readyz") as response:
             assert response.status == 503
             assert await response.json() == {"ready": False, "state": "recovering", "progress": 0.333}
         assert not hasattr(origin, "publish_address") and not hasattr(origin, "deliver_address")
@@ -188,7 +188,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize(("address", "url"), ADDRESSES)
 def test_an_address_is_written_as_a_url(address: tuple[str, int], url: str) -> None:
-    assert _url(address) == url
+    assert url_of(address) == url
 
 
 # -- Starting in vain

@@ -1,6 +1,6 @@
 """Who is started and ended when."""
 
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL, SIGTERM, SIGUSR1
 
 import pytest
 
@@ -83,3 +83,38 @@ def test_a_refusal_counts_until_the_origin_was_ready(was_ready: bool) -> None:
         stage.make_ready(stage.started[0])
     stage.die(stage.started[0], REFUSED)
     assert stage.crew.refused == (None if was_ready else "publish")
+
+
+# -- draining
+
+
+def test_who_is_replaced_is_told_to_drain() -> None:
+    stage = Stage("deliver-0", drain_signal=SIGUSR1)
+    (old,) = stage.started
+    stage.make_ready(old)
+    stage.crew.start_successor(stage.crew.slots[0], stage.children[0])
+    stage.crew.promote(stage.crew.slots[0], stage.now_ms)
+    assert old.signals == [SIGUSR1]
+    assert list(stage.crew.deadlines()) == [stage.now_ms + STOP_MS]
+
+
+def test_who_was_never_ready_is_told_to_end_as_it_may_not_listen_for_more() -> None:
+    stage = Stage("deliver-0", drain_signal=SIGUSR1)
+    (old,) = stage.started
+    stage.crew.start_successor(stage.crew.slots[0], stage.children[0])
+    stage.crew.promote(stage.crew.slots[0], stage.now_ms)
+    assert old.signals == [SIGTERM]
+
+
+def test_a_stop_tells_who_drains_to_hurry() -> None:
+    stage = Stage("deliver-0", drain_signal=SIGUSR1)
+    (old,) = stage.started
+    stage.make_ready(old)
+    stage.crew.start_successor(stage.crew.slots[0], stage.children[0])
+    stage.crew.promote(stage.crew.slots[0], stage.now_ms)
+    stage.advance(1_000)
+    stage.crew.stop(stage.now_ms)
+    assert old.signals == [SIGUSR1, SIGTERM]
+    assert stage.started[1].signals == [SIGTERM]
+    # Its time is not longer for that.
+    assert min(stage.crew.deadlines()) == stage.now_ms - 1_000 + STOP_MS

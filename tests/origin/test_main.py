@@ -32,6 +32,7 @@ def write_config(folder: Path, **sections: Any) -> Path:
     document: dict[str, Any] = {
         "listen": dict.fromkeys(("publish", "deliver", "admin"), "127.0.0.1:0"),
         "storage": {"path": str(folder / "data"), "ram": "64MiB", "ssd": "1GiB"},
+        "workers": 0,
         "events": [EVENT],
     }
     path.write_text(yaml.safe_dump(document | sections))
