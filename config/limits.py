@@ -44,7 +44,7 @@ class Limits(Section):
         2_048,
         ge=1,
         le=1_000_000,
-        description="Of them, connections from one address; fewer than places to be held in, or one could take them all.",
+        description="Of them, connections from one address; fewer than `holds_per_segment`, or one takes all places.",
     )
     head_ms: DurationMs = Field(
         10 * SECOND,

@@ -1,8 +1,6 @@
 """The two lanes of the deliver listener on one wire: the same answers, in the order of the requests, none lost."""
 
 import asyncio
-import io
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
@@ -10,13 +8,10 @@ from unittest.mock import patch
 import pytest
 
 from origin import lane
+from tests.integration.lane_site import HELD, NEW, NEXT, encoded, fill, segment_at, until_read
 from tests.origin.raw_client import RawClient, body_of, connected, fields_of, request, status_of
-from tests.origin.site import EXPIRED, NUMBER, Site, make_body, open_site, until
-from tests.support.bodies import NO_FAULTS, Faults
+from tests.origin.site import EXPIRED, NUMBER, Site, open_site, until
 
-NEXT: Final = NUMBER + 1
-NEW: Final = f"/derby/v720/{NUMBER}.m4s"
-HELD: Final = f"/derby/v720/{NEXT}.m4s"
 ETAG: Final = "{etag}"
 PEERS: Final = [{"url": "http://west.example:8080", "region": "us-west-2"}]
 
@@ -60,21 +55,6 @@ ANSWERS: Final[list[tuple[str, str, str, list[str]]]] = [
 ]
 
 
-async def fill(site: Site) -> None:
-    for name in (NUMBER, "v720/init.mp4", "live.mpd"):
-        assert (await site.put(name)).status == 201
-
-
-def segment_at(number: int) -> bytes:
-    return make_body(number)
-
-
-def forget(site: Site) -> None:
-    """Empty the RAM tier."""
-    for key in list(site.origin._ram._cache):
-        site.origin._ram.drop(key)
-
-
 async def etag_of(client: RawClient) -> str:
     return fields_of(await client.ask(request(NEW, method="HEAD")))["ETag"]
 
@@ -95,12 +75,6 @@ def _opened() -> Any:
         yield taken
 
 
-@pytest.fixture(name="site")
-async def _site(tmp_path: Path) -> AsyncIterator[Site]:
-    async with open_site(tmp_path) as site:
-        yield site
-
-
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 async def test_both_lanes_give_the_same_bytes(tmp_path: Path, opened: list[str], version: str) -> None:
     async with open_site(tmp_path, peers=PEERS, region="us-east-1") as site:
@@ -118,11 +92,6 @@ async def test_both_lanes_give_the_same_bytes(tmp_path: Path, opened: list[str],
                     slow = await client.ask(data)
             assert len(opened) == 1, case
             assert fast == slow, case
-
-
-def encoded(path: str) -> bytes:
-    """Return a request for the same path in another spelling, which the fast lane leaves to aiohttp."""
-    return request(path.replace("v720", "%76720"))
 
 
 # What it is called, the request, the status of its answer.
@@ -250,12 +219,6 @@ async def test_requests_may_be_split_anywhere(site: Site) -> None:
         assert [await client.receive(method) for method in methods] == whole
 
 
-async def until_read() -> None:
-    """Let the origin, which runs in the same loop, read what was sent."""
-    for _ in range(3):
-        await asyncio.sleep(0)
-
-
 @pytest.mark.parametrize("first", [request(HELD), encoded(HELD)], ids=["fast", "slow"])
 async def test_what_is_no_request_is_answered_behind_those_before_it(site: Site, first: bytes) -> None:
     async with connected(site.origin.deliver_address) as client:
@@ -266,150 +229,3 @@ async def test_what_is_no_request_is_answered_behind_those_before_it(site: Site,
         await site.put(NEXT)
         assert [status_of(await client.receive()) for _ in range(2)] == [200, 400]
         assert await client.rest() == b""
-
-
-# -- Clients that leave
-
-
-LEAVING: Final[list[tuple[str, Callable[[RawClient], object]]]] = [
-    ("half-close", lambda client: client.writer.write_eof()),
-    ("close", lambda client: client.writer.close()),
-    ("reset", RawClient.reset),
-]
-
-
-@pytest.mark.parametrize("leave", [case[1] for case in LEAVING], ids=[case[0] for case in LEAVING])
-@pytest.mark.parametrize(
-    "data", [request(HELD), request(HELD) + request(NEW) * 2, encoded(HELD)], ids=["fast", "with-more-behind", "slow"]
-)
-async def test_a_client_that_leaves_while_it_is_held_is_counted_and_frees_its_place(
-    site: Site, data: bytes, leave: Callable[[RawClient], object]
-) -> None:
-    async with connected(site.origin.deliver_address) as client:
-        client.send(data)
-        await until(lambda: site.origin.waiters.count == 1)
-        leave(client)
-        await until(lambda: site.origin.waiters.count == 0)
-    assert await site.metric("origin_holds_in_progress") == 0
-    await until_gone(site, 1)
-    assert (await site.put(NEXT)).status == 201
-    assert (await site.get(NEXT)).status == 200
-    assert await site.metric("origin_deliver_requests_total", kind="none", outcome="client-gone") == 1
-
-
-async def until_gone(site: Site, count: int) -> None:
-    """Return once so many clients were counted that left before their answer."""
-    while await site.metric("origin_deliver_requests_total", kind="none", outcome="client-gone") < count:
-        pass
-
-
-async def test_a_client_may_end_its_side_after_a_request_that_is_answered_at_once(site: Site) -> None:
-    await fill(site)
-    async with connected(site.origin.deliver_address) as client:
-        client.send(request(NEW) + request("/healthz"))
-        client.writer.write_eof()
-        assert [status_of(await client.receive()) for _ in range(2)] == [200, 200]
-        assert await client.rest() == b""
-
-
-# -- Reads of the lower tier
-
-
-async def test_a_body_that_is_not_in_memory_is_read_once_for_all(tmp_path: Path) -> None:
-    async with open_site(tmp_path) as site:
-        await fill(site)
-        forget(site)
-        reads = site.origin._deliver.bodies
-        with site.bodies.gate("read") as gate:
-            async with (
-                connected(site.origin.deliver_address) as one,
-                connected(site.origin.deliver_address) as other,
-                connected(site.origin.deliver_address) as third,
-            ):
-                for client in (one, other, third):
-                    client.send(request(NEW))
-                    await gate.reached()
-                await until(lambda: reads.reads_count == 1)
-                one.reset()
-                third.send(request(NEW, "Range: bytes=0-3") + encoded(NEW))
-                await until_gone(site, 1)
-                gate.open()
-                assert body_of(await other.receive()) == segment_at(NUMBER)
-                assert [body_of(await third.receive()) for _ in range(3)] == [
-                    segment_at(NUMBER),
-                    segment_at(NUMBER)[:4],
-                    segment_at(NUMBER),
-                ]
-                assert gate.stopped_count == 1
-
-
-@pytest.mark.parametrize("data", [request(NEW), encoded(NEW)], ids=["fast", "slow"])
-async def test_a_body_that_cannot_be_read_is_a_fault_and_the_connection_goes_on(tmp_path: Path, data: bytes) -> None:
-    async with open_site(tmp_path) as site:
-        await fill(site)
-        forget(site)
-        async with connected(site.origin.deliver_address) as client:
-            site.bodies.misbehave(Faults(errors=1), seed=1)
-            fault = await client.ask(data)
-            assert (status_of(fault), b"problem:storage" in fault) == (503, True)
-            site.bodies.misbehave(NO_FAULTS, seed=1)
-            assert body_of(await client.ask(data)) == segment_at(NUMBER)
-
-
-async def test_a_copy_that_was_lost_gives_way_to_the_next_best(tmp_path: Path) -> None:
-    async with open_site(tmp_path) as site:
-        await site.put(NUMBER, "a")
-        await site.put(NUMBER, "b")
-        async with connected(site.origin.deliver_address) as client:
-            assert fields_of(await client.ask(request(NEW)))["Live-Origin-Pipeline"] == "a"
-            for path in (tmp_path / "data" / "bodies").rglob("*~a~*"):
-                path.unlink()
-            forget(site)
-            answer = await client.ask(request(NEW))
-            assert fields_of(answer)["Live-Origin-Pipeline"] == "b"
-            assert body_of(answer) == make_body(NUMBER, "b")
-
-
-# -- Stopping
-
-
-@pytest.mark.parametrize("data", [request(HELD), encoded(HELD)], ids=["fast", "slow"])
-async def test_held_requests_are_told_that_the_origin_stops(site: Site, data: bytes) -> None:
-    async with connected(site.origin.deliver_address) as client:
-        client.send(data)
-        await until(lambda: site.origin.waiters.count == 1)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(site.origin.stop())
-            answer = await client.receive()
-            assert (status_of(answer), b"problem:stopping" in answer) == (503, True)
-            assert await client.rest() == b""
-
-
-async def test_a_body_on_its_way_is_sent_to_its_end_when_the_origin_stops(site: Site) -> None:
-    body = bytes(range(256)) * 40_000
-    await site.put(NUMBER, body=io.BytesIO(body))
-    async with connected(site.origin.deliver_address, receive_bytes=4_096) as client:
-        client.send(request(NEW))
-        await client.reader.readuntil(b"\r\n\r\n")
-        async with asyncio.TaskGroup() as group:
-            stopping = group.create_task(site.origin.stop())
-            received = await client.rest()
-            await stopping
-        assert received == body
-
-
-async def test_a_read_in_flight_is_answered_when_the_origin_stops(tmp_path: Path) -> None:
-    async with open_site(tmp_path) as site:
-        await fill(site)
-        forget(site)
-        with site.bodies.gate("read") as gate:
-            async with connected(site.origin.deliver_address) as client, asyncio.TaskGroup() as group:
-                client.send(request(NEW))
-                await gate.reached()
-                group.create_task(site.origin.stop())
-                await until(lambda: not site.origin.health.is_ready)
-                await until_read()
-                gate.open()
-                answer = await client.receive()
-                assert body_of(answer) == segment_at(NUMBER)
-                assert await client.rest() == b""
