@@ -41,7 +41,10 @@ class Limits(Section):
         description="Connections to one listener at once; those beyond are refused with 503.",
     )
     connections_per_address: Count = Field(
-        8_192, ge=1, le=1_000_000, description="Of them, connections from one address."
+        2_048,
+        ge=1,
+        le=1_000_000,
+        description="Of them, connections from one address; fewer than `holds_per_segment`, or one takes all places.",
     )
     head_ms: DurationMs = Field(
         10 * SECOND,
@@ -73,7 +76,7 @@ class Limits(Section):
         ge=1 * MIB,
         le=16 * TIB,
         description="Bytes of answers that clients have not taken yet: at half of it rewinds are refused, at three"
-        " quarters recent segments, at all of it the live edge.",
+        " quarters recent segments, and beyond it the clients who are behind for longest are cut.",
     )
     reads: Count = Field(
         256,
@@ -82,7 +85,7 @@ class Limits(Section):
         description="Reads of the SSD tier at once; how many of them are for rewinds follows `read_time`.",
     )
     read_time_ms: DurationMs = Field(
-        10,
+        5,
         alias="read_time",
         ge=1,
         le=10 * SECOND,

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     HEAD_TIMEOUT = "head-timeout"
     HEAD_SIZE = "head-size"
     SEND_RATE = "send-rate"
+    UNSENT = "unsent"
 
 
 Observe = Callable[[str], None]
@@ -53,15 +54,18 @@ class ConnectionLimits:
         keepalive_ms: How long a connection may be idle between two requests.
         send_rate_bytes: What a client must take each second while there is something for it; 0 for any.
         check_ms: How often that is looked at.
+        unsent_bytes: What may wait for all clients together. Beyond it those who have been behind for longest are cut,
+            so that clients who do not read can never use up what the live edge needs; 0 for any.
     """
 
     connections_count: int = 32_768
-    connections_per_address: int = 8_192
+    connections_per_address: int = 2_048
     head_ms: int = 10_000
     head_bytes: int = 8 * KIB
     keepalive_ms: int = 75_000
     send_rate_bytes: int = 64 * KIB
     check_ms: int = CHECK_MS
+    unsent_bytes: int = 0
 
     @property
     def head_bytes_total(self) -> int:
@@ -109,10 +113,28 @@ class Connections:
 
 
 class Unsent:
-    """The bytes of answers that the clients of one listener have not taken yet, in our memory."""
+    """The bytes of answers that the clients of one listener have not taken yet, in our memory.
 
-    def __init__(self) -> None:
+    Args:
+        bytes_max: How many there may be; 0 for any.
+    """
+
+    def __init__(self, bytes_max: int = 0) -> None:
         self.bytes_count = 0
+        self._bytes_max = bytes_max
+        self._watches: dict[SendWatch, None] = {}  # in the order in which their clients fell behind
+
+    def add(self, watch: "SendWatch", bytes_count: int) -> None:
+        """Count what waits for one client more, or less; cut those who are behind for longest if it is too much."""
+        self._watches[watch] = None
+        self.bytes_count += bytes_count
+        while bytes_count > 0 and 0 < self._bytes_max < self.bytes_count:
+            next(iter(self._watches)).give_up()
+
+    def remove(self, watch: "SendWatch", bytes_count: int) -> None:
+        """Count a client no more."""
+        self._watches.pop(watch, None)
+        self.bytes_count -= bytes_count
 
 
 def address_of(transport: asyncio.BaseTransport) -> str | None:
@@ -160,22 +182,27 @@ class SendWatch:
         transport: asyncio.Transport,
         unsent: Unsent,
         limits: ConnectionLimits,
-        cut: Callable[[], None],
+        cut: Callable[[Reason], None],
     ) -> None:
         self._transport = transport
         self._unsent = unsent
         self._limits = limits
         self._cut = cut
         self._counted_bytes = 0
-        self._left_bytes = self._look()
         self._credit_bytes = limits.check_bytes
         self._timer = self._begin()
+        self._left_bytes = self._look()
 
     def end(self) -> None:
         """Stop watching: the client has taken (nearly) all, or has gone."""
         self._timer.cancel()
-        self._unsent.bytes_count -= self._counted_bytes
+        self._unsent.remove(self, self._counted_bytes)
         self._counted_bytes = 0
+
+    def give_up(self) -> None:
+        """Cut the client to make room for others."""
+        self.end()
+        self._cut(Reason.UNSENT)
 
     def _begin(self) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(self._limits.check_ms / 1000, self._check)
@@ -185,13 +212,13 @@ class SendWatch:
         minimum_bytes = self._limits.check_bytes
         self._credit_bytes = min(self._credit_bytes + former_bytes - self._left_bytes - minimum_bytes, minimum_bytes)
         if self._credit_bytes < 0 < minimum_bytes:
-            self._cut()
+            self._cut(Reason.SEND_RATE)
         else:
             self._timer = self._begin()
 
     def _look(self) -> int:
         """Count what waits anew; returns it with what waits in the system."""
         waiting_bytes = self._transport.get_write_buffer_size()
-        self._unsent.bytes_count += waiting_bytes - self._counted_bytes
-        self._counted_bytes = waiting_bytes
+        more_bytes, self._counted_bytes = waiting_bytes - self._counted_bytes, waiting_bytes
+        self._unsent.add(self, more_bytes)
         return waiting_bytes + queued_bytes(self._transport)

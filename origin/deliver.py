@@ -22,7 +22,6 @@ from origin.metrics import Metrics
 from origin.refusals import (
     no_such_event,
     no_such_name,
-    not_there,
     overloaded,
     probe,
     stopping,
@@ -50,6 +49,8 @@ PROBE_PATH: Final = "/healthz"
 # were made.
 PREPARED_COUNT: Final = 4_096
 PREPARED_MS: Final = 1_000
+# Names are short. Only `{event}@{version}` can be as long as a request target, and is then made anew each time.
+PREPARED_PATH_LENGTH_MAX: Final = 256
 
 _HOLDABLE: Final = (WindowClass.NEXT, WindowClass.DUE)
 
@@ -154,7 +155,7 @@ class Deliverer:
         choice = self._catalog.choice(key)
         if choice is not None:
             if key.number is not None and classify(event, key.number, now_ms) in OUTSIDE:
-                return self._serving.edge_told(key, not_there(event, key, now_ms))
+                return self._serving.absent(request, event, key, now_ms)
             # Before anything is prepared: under load what is refused must cost least.
             shed = self._serving.shed(request, event, key, choice.candidate, now_ms)
             if shed is not None:
@@ -163,7 +164,7 @@ class Deliverer:
             return self._serving.send(request, key, prepared, self._healer(request, key, choice))
         timeout_ms = 0 if request.is_head else self._hold_ms(event, key, now_ms, held_ms)
         if timeout_ms <= 0:
-            return self._serving.edge_told(key, not_there(event, key, now_ms))
+            return self._serving.absent(request, event, key, now_ms)
         if self._waiters.is_closed:
             return self._serving.edge_told(key, stopping())
         bound = self._waiters.refusal(key)
@@ -196,6 +197,8 @@ class Deliverer:
             request_class(event, key.number, now_ms),
             {**facts_of(key), "pipeline": candidate.pipeline_id, "rule": choice.rule.value},
         )
+        if len(request.raw_path) > PREPARED_PATH_LENGTH_MAX:
+            return prepared
         until_ms = now_ms + PREPARED_MS
         if key.number is not None:
             until_ms = min(until_ms, expires_ms(event, key.number))
@@ -213,8 +216,8 @@ class Deliverer:
             if renewed is None and all(is_corrupt(copy) for copy in self._catalog.candidates(key)):
                 programme = self._programmes.get(key.event_id)
                 assert programme is not None, "it was there when this request began"
-                reply = not_there(programme.event, key, self.clock.now_ms())
-                return self._serving.complete(request, self._serving.edge_told(key, reply))
+                reply = self._serving.absent(request, programme.event, key, self.clock.now_ms())
+                return self._serving.complete(request, reply)
             if renewed is not None and renewed != choice:  # another copy took over, or it was replaced meanwhile
                 return self.begin(request)
             # Healed meanwhile, or what takes over could not be recorded: ask again.

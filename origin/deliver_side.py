@@ -77,14 +77,15 @@ class DeliverSide:
                 place.
         """
         shared = self._shared
+        backups = Backups(shared.settings.backups)
         deliverer = Deliverer(
             shared.programmes,
             Sources(catalog, self.bodies, on_lost),
-            Gates(self.waiters, self._admission, Backups(shared.settings.backups)),
+            Gates(self.waiters, self._admission, backups),
             shared.clock,
             shared.metrics,
         )
-        edge = deliver_edge(deliverer, shared.metrics, log_lines=shared.settings.log.lines_per_second)
+        edge = deliver_edge(deliverer, shared.metrics, backups, log_lines=shared.settings.log.lines_per_second)
         self._server = server = LaneServer(
             LaneDesk(deliverer, self.waiters, edge),
             edge.handle,
@@ -114,13 +115,16 @@ def connection_limits(settings: Settings) -> ConnectionLimits:
     """Return what the connections of one listener may take."""
     limits = settings.limits
     count = connections_limit(limits.connections)
+    # Where the system allows fewer than are wanted, one address must still not have them all.
+    one_address_max = count if count == limits.connections else max(count // 2, 1)
     return ConnectionLimits(
         connections_count=count,
-        connections_per_address=min(limits.connections_per_address, count),
+        connections_per_address=min(limits.connections_per_address, one_address_max),
         head_ms=limits.head_ms,
         head_bytes=limits.head_bytes,
         keepalive_ms=limits.keepalive_ms,
         send_rate_bytes=limits.send_rate_bytes,
+        unsent_bytes=limits.unsent_bytes,
     )
 
 

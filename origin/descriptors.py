@@ -8,8 +8,9 @@ from origin.logs import fields
 
 log = logging.getLogger(__name__)
 
-# For bodies, the journal, pipes of threads, the admin listener: kept apart from what clients may take.
-RESERVED: Final = 512
+# For bodies, the journal, pipes of threads, the admin listener, connections that are being sent away: kept apart from
+# what clients may take. Where there are few, half of them.
+RESERVED: Final = 1_024
 # Publish and deliver: clients of one must not take what the other needs.
 LISTENERS: Final = 2
 
@@ -24,7 +25,7 @@ def connections_limit(wanted: int) -> int:
     allowed = _raised(soft, hard, needed)
     if allowed >= needed:
         return wanted
-    limit = max((allowed - RESERVED) // LISTENERS, 1)
+    limit = max((allowed - min(RESERVED, allowed // 2)) // LISTENERS, 1)
     log.info(
         "fewer connections than limits.connections, as this process may not open more files",
         extra=fields(connections=limit, wanted=wanted, files=allowed, files_needed=needed),

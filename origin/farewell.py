@@ -14,7 +14,7 @@ from selection import cache_policy
 
 LINGER_S: Final = 1.0
 # How many may wait at once for each listener: the next are closed at once, and some lose their answer.
-FAREWELLS_MAX: Final = 1024
+FAREWELLS_MAX: Final = 256
 
 
 class _Farewell(asyncio.Protocol):
@@ -71,18 +71,21 @@ class Farewells:
 
 
 class LastAnswers:
-    """What clients are told that go beyond the limits of their connection."""
+    """What clients are told that go beyond the limits of their connection.
+
+    What they would have asked for is not known; it may be the live edge, where five seconds are two segments.
+    """
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.too_many = problem(
             Problem.OVERLOADED,
             f"There are limits.connections, {limits.connections_count}, connections.",
-            cache_policy.overload(),
+            cache_policy.unavailable(),
         )
         self.too_many_from_one = problem(
             Problem.OVERLOADED,
             f"There are limits.connections_per_address, {limits.connections_per_address}, from this address.",
-            cache_policy.overload(),
+            cache_policy.unavailable(),
         )
         self.too_slow = problem(
             Problem.HEAD_TIMEOUT,

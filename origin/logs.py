@@ -9,9 +9,12 @@ import logging
 import logging.handlers
 import queue
 import sys
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
+
+log = logging.getLogger(__name__)
 
 QUEUE_LINES_MAX: Final = 10_000
 
@@ -19,6 +22,28 @@ QUEUE_LINES_MAX: Final = 10_000
 def fields(**values: object) -> dict[str, Any]:
     """Return `extra` for a log call: `log.info("request", extra=fields(status=200))`."""
     return {"fields": values}
+
+
+class LineBudget:
+    """So many lines a second, and one that says how many more there would have been."""
+
+    def __init__(self, lines_per_s: int) -> None:
+        self._lines_per_s = lines_per_s
+        self._second = 0
+        self._count = 0
+
+    def is_spent(self) -> bool:
+        """Count one request; returns whether it gets no line."""
+        if not self._lines_per_s:
+            return True
+        second = int(time.monotonic())
+        if second != self._second:
+            unlogged_count = self._count - self._lines_per_s
+            self._second, self._count = second, 0
+            if unlogged_count > 0:
+                log.warning("requests not logged", extra=fields(count=unlogged_count))
+        self._count += 1
+        return self._count > self._lines_per_s
 
 
 class JsonFormatter(logging.Formatter):

@@ -214,11 +214,12 @@ class Metrics:
         self.collected_buckets.labels(event_id).inc()
         self.collected_bytes.labels(event_id).inc(size_bytes)
 
-    def observe_delivery(self, reply: Reply, duration_s: float) -> None:
-        """Count an answer of the deliver listener that took so long beside being held."""
+    def observe_delivery(self, reply: Reply, duration_s: float | None) -> None:
+        """Count an answer of the deliver listener that took so long beside being held; None where nobody got it."""
         self.deliver_requests.labels(reply.facts.get("kind", "none"), reply.outcome).inc()
         self.deliver_bytes.inc(len(reply.body))
-        self.deliver_duration.observe(max(duration_s, 0))
+        if duration_s is not None:
+            self.deliver_duration.observe(max(duration_s, 0))
 
     def refusal_observer(self, listener: str) -> Callable[[str], None]:
         """Return what counts the connections of a listener that are refused or cut, by reason."""

@@ -15,15 +15,17 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
 
 from origin.admin import METRICS_PATH, Admin
+from origin.backup import Backups
 from origin.conditional import FIELDS
 from origin.deliver import Deliverer
-from origin.logs import fields
+from origin.logs import LineBudget, fields
 from origin.metrics import Metrics
 from origin.publish import Publisher
 from origin.reply import Problem, Reply, problem
@@ -33,7 +35,8 @@ from selection import cache_policy
 
 log = logging.getLogger(__name__)
 
-Observer = Callable[[Reply, float], None]
+# Told of an answer and its seconds; None where there was none.
+Observer = Callable[[Reply, float | None], None]
 
 # What stands in the log for a client that left before its answer, as with nginx.
 GONE_STATUS: Final = 499
@@ -44,8 +47,9 @@ class Edge:
 
     Args:
         name: The listener, for the log.
-        observe: Told every answer and its seconds, without those it was held.
+        observe: Told every answer and its seconds, without those it was held; and who left before that, without any.
         log_lines: How many requests get a line each second; 0 for none. How many more there were is told once.
+        backups: Returns what a 500 says of where else its path, as it was received, can be had.
     """
 
     _serials = itertools.count(1)
@@ -57,10 +61,12 @@ class Edge:
         observe: Observer,
         *,
         log_lines: int,
+        backups: Callable[[str], Mapping[str, str]] = lambda raw_path: {},
     ) -> None:
         self._name = name
         self._answer = answer
         self._observe = observe
+        self._backups = backups
         self._budget = LineBudget(log_lines)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -69,20 +75,32 @@ class Edge:
         try:
             reply = await self._answer(request)
         except Exception as exc:  # noqa: BLE001  # a mistake of ours is answered, logged and counted
-            reply = self.fail(exc, request.method, request.path)
+            reply = self.fail(exc, request.method, request.raw_path)
         held_ms = reply.facts.get("hold_ms", 0)
         assert isinstance(held_ms, int)
         self.note(reply, request.method, request.path, time.monotonic() - started_s, held_ms)
         return response_of(reply)
 
-    def fail(self, exc: Exception, method: str, path: str) -> Reply:
+    def fail(self, exc: Exception, method: str, raw_path: str) -> Reply:
         """Return the answer where a mistake of ours was made."""
-        log.error("request failed", exc_info=exc, extra=fields(listener=self._name, method=method, path=path))
-        return problem(Problem.INTERNAL, "This origin made a mistake; it is in its log.", cache_policy.unavailable())
+        log.error("request failed", exc_info=exc, extra=fields(listener=self._name, method=method, path=raw_path))
+        detail = "This origin made a mistake; it is in its log."
+        return problem(Problem.INTERNAL, detail, cache_policy.unavailable(), self._backups(raw_path))
 
     def note(self, reply: Reply, method: str, path: str, duration_s: float, held_ms: int) -> None:
         """Count and log an answer."""
+        if method == "HEAD" and reply.body:  # a refusal: its body is not sent
+            reply = replace(reply, body=b"")
         self._observe(reply, duration_s - held_ms / 1000)
+        self._log(reply, method, path, duration_s, held_ms)
+
+    def note_gone(self, method: str, path: str, duration_s: float) -> None:
+        """Count and log a client that left before its answer."""
+        reply = Reply(GONE_STATUS, "client-gone")
+        self._observe(reply, None)
+        self._log(reply, method, path, duration_s, 0)
+
+    def _log(self, reply: Reply, method: str, path: str, duration_s: float, held_ms: int) -> None:
         if self._budget.is_spent():
             return
         told: dict[str, object] = {"hold_ms": held_ms} if held_ms else {}
@@ -101,43 +119,17 @@ class Edge:
             ),
         )
 
-    def note_gone(self, method: str, path: str, duration_s: float) -> None:
-        """Count and log a client that left before its answer."""
-        self.note(Reply(GONE_STATUS, "client-gone"), method, path, duration_s, 0)
-
-
-class LineBudget:
-    """So many lines a second, and one that says how many more there would have been."""
-
-    def __init__(self, lines_per_s: int) -> None:
-        self._lines_per_s = lines_per_s
-        self._second = 0
-        self._count = 0
-
-    def is_spent(self) -> bool:
-        """Count one request; returns whether it gets no line."""
-        if not self._lines_per_s:
-            return True
-        second = int(time.monotonic())
-        if second != self._second:
-            unlogged_count = self._count - self._lines_per_s
-            self._second, self._count = second, 0
-            if unlogged_count > 0:
-                log.warning("requests not logged", extra=fields(count=unlogged_count))
-        self._count += 1
-        return self._count > self._lines_per_s
-
 
 def publish_edge(publisher: Publisher, metrics: Metrics, *, log_lines: int) -> Edge:
     """Return the edge of the publish listener."""
 
-    def observe(reply: Reply, _: float) -> None:
+    def observe(reply: Reply, _: float | None) -> None:
         metrics.publish_requests.labels(reply.outcome).inc()
 
     return Edge("publish", publisher.answer, observe, log_lines=log_lines)
 
 
-def deliver_edge(deliverer: Deliverer, metrics: Metrics, *, log_lines: int) -> Edge:
+def deliver_edge(deliverer: Deliverer, metrics: Metrics, backups: Backups, *, log_lines: int) -> Edge:
     """Return the edge of the deliver listener."""
 
     async def answer(request: web.BaseRequest) -> Reply:
@@ -145,7 +137,7 @@ def deliver_edge(deliverer: Deliverer, metrics: Metrics, *, log_lines: int) -> E
         raw_path = request.raw_path.partition("?")[0]
         return await deliverer.answer(DeliverRequest(request.method, request.path, raw_path, headers))
 
-    return Edge("deliver", answer, metrics.observe_delivery, log_lines=log_lines)
+    return Edge("deliver", answer, metrics.observe_delivery, log_lines=log_lines, backups=backups.headers)
 
 
 def admin_edge(admin: Admin) -> Edge:

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import LineTooLong
 
 from origin.connections import (
@@ -28,7 +28,7 @@ from origin.connections import (
     ignore,
 )
 from origin.farewell import Farewells, LastAnswers
-from origin.logs import fields
+from origin.logs import LineBudget, fields
 from origin.rendering import SERVER, http_head
 from origin.reply import Problem, Reply, problem
 from selection import cache_policy
@@ -36,6 +36,8 @@ from selection import cache_policy
 log = logging.getLogger(__name__)
 
 # How both parsers of aiohttp tell that there are more than `FIELDS_COUNT_MAX`.
+# What is no HTTP gets so many lines a second for each listener: it costs a hostile client nothing.
+JUNK_LINES_PER_S: Final = 10
 _TOO_MANY_FIELDS: Final = "Too many headers received"
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -56,6 +58,8 @@ class OriginProtocol(web.RequestHandler):
 
     __slots__ = (
         "_address",
+        "_body",
+        "_early_bytes",
         "_head_by_s",
         "_head_bytes",
         "_head_timer",
@@ -74,6 +78,10 @@ class OriginProtocol(web.RequestHandler):
         # When the head that is awaited must be whole, in seconds of the loop; 0 while none is.
         self._head_by_s = 0.0
         self._head_bytes = 0
+        # Of a head that is not whole, while the request before it is being answered.
+        self._early_bytes = 0
+        # Of the newest request in aiohttp's hands.
+        self._body: StreamReader | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._send_watch: SendWatch | None = None
         self._is_parting = False
@@ -140,12 +148,23 @@ class OriginProtocol(web.RequestHandler):
 
         What follows a whole request in one piece counts from the next piece on; `keepalive` ends it if there is none.
         """
-        count = self._request_count
+        count, body = self._request_count, self._body
+        is_of_body = body is not None and not body.is_eof()
         super().data_received(data)
         if self._request_count != count:
-            self._head_by_s = 0.0
+            self._head_by_s, self._early_bytes = 0.0, 0
+            self._body = self._messages[-1][1] if self._messages else None
         elif data and self.is_idle:
             self._note_piece(data)
+        elif data and not is_of_body:
+            self._note_early(data)
+
+    def _note_early(self, data: bytes) -> None:
+        """Count what came of a head while an answer before it is awaited; there is no way to refuse it in its turn."""
+        self._early_bytes += len(data)
+        if self._early_bytes > self._server.limits.head_bytes_total and self._wire is not None:
+            self._server.observe(Reason.HEAD_SIZE)
+            self._wire.abort()
 
     def _note_piece(self, data: bytes) -> None:
         if not self._head_by_s:
@@ -195,7 +214,8 @@ class OriginProtocol(web.RequestHandler):
         """Answer what aiohttp cannot parse; whatever a handler raises, `routes.Edge` has answered already."""
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun; cut it, so that no cache keeps half of it")
-        log.info("request not understood", extra=fields(error=message or repr(exc)))
+        if not self._server.junk_lines.is_spent():
+            log.info("request not understood", extra=fields(error=message or repr(exc)))
         self._is_parting = True
         response = response_of(self._reply_to(exc))
         response.force_close()
@@ -248,17 +268,17 @@ class OriginProtocol(web.RequestHandler):
     def _watch_sending(self) -> None:
         server = self._server
         if self._wire is not None and self._send_watch is None:
-            self._send_watch = SendWatch(self._wire, server.unsent, server.limits, self._cut_slow)
+            self._send_watch = SendWatch(self._wire, server.unsent, server.limits, self._cut)
 
     def _end_send_watch(self) -> None:
         if self._send_watch is not None:
             self._send_watch.end()
             self._send_watch = None
 
-    def _cut_slow(self) -> None:
+    def _cut(self, reason: Reason) -> None:
         """Half an answer was sent: no cache may take the end of the connection for the end of the body."""
         assert self._wire is not None, "what was lost is not watched"
-        self._server.observe(Reason.SEND_RATE)
+        self._server.observe(reason)
         self._wire.abort()
 
 
@@ -280,9 +300,10 @@ class OriginServer(web.Server):
         self.limits = limits or ConnectionLimits()
         self.observe = observe
         self.clients = Connections(self.limits.connections_count, self.limits.connections_per_address)
-        self.unsent = Unsent()
+        self.unsent = Unsent(self.limits.unsent_bytes)
         self.farewells = Farewells()
         self.last_answers = LastAnswers(self.limits)
+        self.junk_lines = LineBudget(JUNK_LINES_PER_S)
         bounds: dict[str, Any] = {
             "keepalive_timeout": self.limits.keepalive_ms / 1000,
             "max_line_size": self.limits.head_bytes,

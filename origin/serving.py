@@ -3,22 +3,27 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from origin.admission import Admission
 from origin.backup import Backups
 from origin.logs import fields
 from origin.metrics import Metrics
-from origin.refusals import overloaded
+from origin.refusals import not_there, overloaded
 from origin.reply import Reply
 from origin.representation import Prepared, evaluate
 from origin.steps import DeliverRequest, Heal, Read, Step
 from origin.waiters import Waiters
 from selection.model import Candidate, Event, SegmentKey
 from selection.request_class import RequestClass, request_class
+from selection.window import WindowClass, classify
 from storage.base import Catalog, SharedReads, body_key
 from storage.errors import StorageError
 
 log = logging.getLogger(__name__)
+
+# Refusals that caches keep for a segment at most.
+_SHORT_LIVED: Final = (WindowClass.NEXT, WindowClass.DUE, WindowClass.GIVEN_UP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +94,17 @@ class Serving:
             return None
         return replace(overloaded(asked, f"This origin is busy ({reason})"), facts=facts_of(key))
 
+    def absent(self, request: DeliverRequest, event: Event, key: SegmentKey, now_ms: int) -> Reply:
+        """Return the refusal of what has no choice now. One that caches may keep for a day tells no live edge."""
+        reply = not_there(event, key, now_ms)
+        if request.is_head or key.number is None or classify(event, key.number, now_ms) in _SHORT_LIVED:
+            return self.edge_told(key, reply)
+        return replace(reply, facts=facts_of(key))
+
     def edge_told(self, key: SegmentKey, reply: Reply) -> Reply:
         """Add the live edge of the rendition, by which caches compare two origins.
 
-        Only to what is not kept for long: HEAD, and refusals.
+        Only to what is not kept for long: HEAD, and refusals of this moment.
         """
         number = self._catalog.live_edge(key.event_id, key.rendition_id)
         facts = {**facts_of(key), **reply.facts}

@@ -6,6 +6,7 @@ keeps back what is beyond; `_request_count`; `_next_keepalive_close_time`; `_clo
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -164,7 +165,12 @@ class LaneServer(OriginServer):
             protocol = request.protocol
             assert isinstance(protocol, LaneProtocol), "`__call__` made it"
             await protocol.turn()
-            return await handler(request)
+            begun_s = time.monotonic()
+            try:
+                return await handler(request)
+            except asyncio.CancelledError:
+                desk.edge.note_gone(request.method, request.path, time.monotonic() - begun_s)
+                raise
 
         super().__init__(in_turn, **kwargs)
 

@@ -136,8 +136,14 @@ class AdaptiveLimit:
 
 
 def limit_at_start(read_time_ms: float, reads_count_max: int) -> AdaptiveLimit:
-    """Return the limit before anything is known of the disk."""
-    return AdaptiveLimit(read_time_ms, reads_count_max, _bounded(READS_COUNT_AT_START, reads_count_max))
+    """Return the limit before anything is known of the disk.
+
+    Args:
+        reads_count_max: The hard limit of all reads together. A quarter of it is never for what is behind the live
+            edge, however fast the disk is; of a single read there is no quarter.
+    """
+    behind_max = max(reads_count_max * 3 // 4, 1)
+    return AdaptiveLimit(read_time_ms, behind_max, _bounded(READS_COUNT_AT_START, behind_max))
 
 
 class _Bounds(NamedTuple):

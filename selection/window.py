@@ -91,8 +91,11 @@ def classify(event: Event, number: int, now_ms: int) -> WindowClass:
 
 
 def init_class(event: Event, now_ms: int) -> WindowClass:
-    """Return where an init segment nobody has published stands: it comes with the first segment, if at all."""
-    if event.end_ms is not None and now_ms >= event.end_ms:
+    """Return where an init segment nobody has published stands: it comes with the first segment, if at all.
+
+    It is waited for until the last segment is given up, a while after the event's end.
+    """
+    if event.last_number is not None and now_ms >= gives_up_ms(event, event.last_number):
         return WindowClass.AFTER_END
     if classify(event, event.first_number, now_ms) is WindowClass.FUTURE:
         return WindowClass.FUTURE

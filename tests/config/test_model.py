@@ -53,10 +53,10 @@ def test_settings_have_the_documented_defaults() -> None:
 def test_limits_of_load_and_of_clients_have_the_documented_defaults() -> None:
     limits = made().limits
     assert (limits.holds_per_event, limits.holds_per_segment) == (10_000, 5_000)
-    assert (limits.connections, limits.connections_per_address) == (32_768, 8_192)
+    assert (limits.connections, limits.connections_per_address) == (32_768, 2_048)
     assert (limits.head_ms, limits.head_bytes, limits.keepalive_ms) == (10_000, 8_192, 75_000)
     assert (limits.send_rate_bytes, limits.unsent_bytes) == (64 * 1024, 1024**3)
-    assert (limits.reads, limits.read_time_ms, limits.loop_lag_ms) == (256, 10, 10)
+    assert (limits.reads, limits.read_time_ms, limits.loop_lag_ms) == (256, 5, 10)
 
 
 def test_settings_become_events_in_order() -> None:

@@ -1,12 +1,14 @@
 """What the integration tests share."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 
 import pytest
 import uvloop
 
 from tests.integration.show import CASTS, Act, perform
+from tests.origin.site import Site, open_site
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -20,6 +22,13 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory
     if item.path.name.startswith(_ON_EVERY_LOOP):
         return _LOOPS
     return {"asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    """An origin with one event whose clock stands when segment 1000 becomes due."""
+    async with open_site(tmp_path) as site:
+        yield site
 
 
 @pytest.fixture(scope="session")

@@ -166,7 +166,8 @@ class Watched:
         self.last_bytes = next(self.looks, self.last_bytes)
         return self.last_bytes
 
-    def note_cut(self) -> None:
+    def note_cut(self, reason: Reason) -> None:
+        assert reason is Reason.SEND_RATE
         self.watch.end()
         self.cut.set_result(self.looks_count)
 
@@ -210,10 +211,33 @@ async def test_without_a_minimum_nobody_is_cut() -> None:
     watched.watch.end()
 
 
+async def test_who_is_behind_for_longest_is_cut_when_too_much_waits() -> None:
+    """Clients who do not read must not use up what the live edge needs."""
+    unsent, cut = Unsent(1_000), []
+
+    def watch(name: str, waiting_bytes: int) -> SendWatch:
+        transport: Any = Mock(get_extra_info=Mock(return_value=None), get_write_buffer_size=lambda: waiting_bytes)
+        return SendWatch(transport, unsent, ConnectionLimits(), lambda reason: cut.append((name, reason)))
+
+    watches = [watch(name, 400) for name in ("first", "second")]
+    assert cut == []
+    watches += [watch("third", 200)]
+    assert (cut, unsent.bytes_count) == ([], 1_000), "as much as allowed"
+    watches += [watch("fourth", 500)]
+    assert cut == [("first", Reason.UNSENT), ("second", Reason.UNSENT)]
+    assert unsent.bytes_count == 700
+    watches += [watch("larger than all", 1_001)]
+    assert [name for name, _ in cut[2:]] == ["third", "fourth", "larger than all"]
+    assert unsent.bytes_count == 0
+    for each in watches:
+        each.end()
+    assert unsent.bytes_count == 0
+
+
 async def test_all_connections_share_one_count() -> None:
     first = Watched(1000)
     transport: Any = Mock(get_extra_info=Mock(return_value=None), get_write_buffer_size=lambda: 500)
-    other = SendWatch(transport, first.unsent, MINIMUM, lambda: None)
+    other = SendWatch(transport, first.unsent, MINIMUM, lambda reason: None)
     assert first.unsent.bytes_count == 1500
     other.end()
     assert first.unsent.bytes_count == 1000

@@ -1,11 +1,13 @@
 """Delivering over HTTP: every answer a cache can get, and how long each stays true."""
 
 import asyncio
+import gc
 import hashlib
 from pathlib import Path
 
 import pytest
 
+from origin.deliver import Deliverer
 from tests.origin.site import FOR_A_SECOND, NOW_MS, NUMBER, OF_A_FLAWED_COPY, OF_A_GOOD_COPY, Site
 
 BODY = b"0123456789" * 100
@@ -65,6 +67,15 @@ async def test_head_is_get_without_the_body_and_without_storage(site: Site) -> N
 async def test_a_version_of_the_event_is_another_key_for_the_same_thing(site: Site, event: str) -> None:
     await site.put(NUMBER, body=BODY)
     assert (await site.get(NUMBER, event=event)).own_headers == SEGMENT_HEADERS
+
+
+async def test_a_long_version_is_answered_and_not_kept(site: Site) -> None:
+    """Who asks chooses it: kept answers must not be as large as request targets."""
+    await site.put(NUMBER, body=BODY)
+    deliverer = next(found for found in gc.get_objects() if isinstance(found, Deliverer))
+    for version, kept_count in ("7", 1), ("x" * 300, 1), ("8", 2):
+        assert (await site.get(NUMBER, event=f"derby@{version}")).body == BODY
+        assert len(deliverer._known) == kept_count
 
 
 async def test_a_query_changes_nothing(site: Site) -> None:

@@ -103,6 +103,7 @@ async def test_a_hold_ends_with_the_retry_deadline(tmp_path: Path) -> None:
 
 
 FIRST_DUE_MS = due_ms(312)
+LAST_GIVEN_UP_MS = due_ms(NUMBER) + 10_000
 INITS: list[tuple[str, int, int, str, tuple[str, str]]] = [
     (
         "long-before-the-start",
@@ -118,7 +119,7 @@ INITS: list[tuple[str, int, int, str, tuple[str, str]]] = [
         "too-early",
         FOR_A_SECOND,  # packagers may send it at any time
     ),
-    ("after-the-end", 1_921_000, 410, "after-end", FOR_A_MINUTE),
+    ("last-segment-given-up", LAST_GIVEN_UP_MS, 410, "after-end", FOR_A_MINUTE),
 ]
 
 
@@ -134,7 +135,9 @@ async def test_an_init_segment_is_not_waited_for_outside_the_event(
         site.assert_untouched()
 
 
-@pytest.mark.parametrize("now_ms", [FIRST_DUE_MS - HELD_BEFORE_DUE_MS, 1_920_999], ids=["first-ms", "last-ms"])
+@pytest.mark.parametrize(
+    "now_ms", [FIRST_DUE_MS - HELD_BEFORE_DUE_MS, LAST_GIVEN_UP_MS - 1], ids=["first-ms", "last-ms"]
+)
 async def test_an_init_segment_is_waited_for_during_the_event(tmp_path: Path, now_ms: int) -> None:
     async with open_site(tmp_path, event=WITH_ENDS, now_ms=now_ms) as site:
         held = await site.hold("v720/init.mp4")

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,11 +48,16 @@ def test_the_only_deliver_process_has_all(tmp_path: Path) -> None:
 # -- Following
 
 
+async def until_applied(node: Node, name: str, sequence: int) -> None:
+    """Wait until a deliver process has a record."""
+    await until(lambda: node.delivering[name].client.sequence == sequence)
+
+
 async def test_what_is_published_is_delivered_by_every_process(tmp_path: Path) -> None:
     async with running_node(tmp_path) as node:
         stored = await node.put(NUMBER)
         for name in node.names:
-            await until(lambda name=name: node.delivering[name].client.sequence == 2)
+            await until_applied(node, name, 2)
             answer = await node.get(name, NUMBER)
             assert (answer.status, answer.body) == (200, make_body(NUMBER))
             assert answer.headers["ETag"] == stored.document["etag"]
@@ -146,23 +152,26 @@ async def test_following_and_being_behind_are_logged(tmp_path: Path, caplog: pyt
 # -- What it tells
 
 
+async def until_behind(node: Node, names: list[str]) -> dict[str, Any]:
+    """Wait until these processes are said not to follow; returns all that is said then."""
+    async with asyncio.timeout(20):
+        while True:
+            answer = await node.ask("GET", ADMIN, "/readyz")
+            document: dict[str, Any] = json.loads(answer.body)
+            if document["behind"] == names:
+                return {"status": answer.status} | document
+            await asyncio.sleep(0.001)
+
+
 async def test_readyz_tells_of_every_process(tmp_path: Path) -> None:
     async with running_node(tmp_path) as node:
-        await node.delivering[SECOND].stop()
-        del node.delivering[SECOND]
-
-        async def document() -> dict[str, object]:
-            answer = await node.ask("GET", ADMIN, "/readyz")
-            return {"status": answer.status} | json.loads(answer.body)
-
-        async with asyncio.timeout(20):
-            while (told := await document())["behind"] != [SECOND]:
-                await asyncio.sleep(0.001)
+        told = await until_behind(node, [])
+        assert (told["status"], told["ready"], [each["worker"] for each in told["workers"]]) == (200, True, node.names)
+        await node.delivering.pop(SECOND).stop()
+        told = await until_behind(node, [SECOND])
         assert (told["status"], told["ready"]) == (200, True)
         await node.delivering.pop(FIRST).stop()
-        async with asyncio.timeout(20):
-            while (told := await document())["behind"] != [FIRST, SECOND]:
-                await asyncio.sleep(0.001)
+        told = await until_behind(node, [FIRST, SECOND])
         assert (told["status"], told["ready"], told["state"]) == (503, False, "ready")
 
 

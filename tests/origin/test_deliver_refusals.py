@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -122,6 +123,30 @@ async def test_a_refusal_is_forgotten_when_the_segment_may_be_waited_for(tmp_pat
         held = await site.hold(NUMBER)
         await site.put(NUMBER, body=BODY)
         assert (await held).body == BODY
+
+
+# The newest number is told where caches forget it within a segment.
+TELLING = [("given-up", NUMBER - 7, True), ("far", NUMBER + 1_000, False), ("expired", EXPIRED, False)]
+
+
+@pytest.mark.parametrize(("number", "is_told"), [case[1:] for case in TELLING], ids=[case[0] for case in TELLING])
+async def test_the_live_edge_is_told_by_head_and_by_refusals_that_are_soon_forgotten(
+    tmp_path: Path, number: int, is_told: bool
+) -> None:
+    async with open_site(tmp_path) as site:
+        await site.put(NUMBER)
+        assert (await site.get(number)).headers.get("Live-Origin-Edge") == (str(NUMBER) if is_told else None)
+        assert (await site.get(number, method="HEAD")).headers["Live-Origin-Edge"] == str(NUMBER)
+
+
+@pytest.mark.parametrize("name", [f"v720/{NUMBER}.m4s", f"v720/%3{NUMBER}.m4s"])  # by either lane
+async def test_a_mistake_of_ours_says_where_else_to_ask(tmp_path: Path, name: str) -> None:
+    peers = [{"region": "us-west-2", "url": "http://west.example"}]
+    async with open_site(tmp_path, peers=peers) as site:
+        with patch.object(site.origin.catalog, "choice", side_effect=RuntimeError):
+            answer = await site.get(name)
+        assert answer.status == 500
+        assert answer.headers["Live-Origin-Backup"] == f'"http://west.example/derby/{name}";region="us-west-2"'
 
 
 async def test_no_one_is_told_that_a_segment_is_given_up_while_a_copy_waits_for_a_better_one(site: Site) -> None:

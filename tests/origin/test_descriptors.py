@@ -17,8 +17,9 @@ CASES = [
     ("more than enough", (UNLIMITED, UNLIMITED), 1_000, UNLIMITED),
     ("raised", (1_024, UNLIMITED), 1_000, NEEDED),
     ("raised as far as allowed", (1_024, NEEDED - 200), 900, NEEDED - 200),
-    ("no more allowed", (1_024, 1_024), (1_024 - RESERVED) // LISTENERS, 1_024),
-    ("nearly none", (100, 100), 1, 100),
+    ("few: half of them", (1_024, 1_024), 256, 1_024),
+    ("hardly any", (100, 100), 25, 100),
+    ("none", (1, 1), 1, 1),
 ]
 
 
@@ -57,4 +58,4 @@ def test_a_system_that_forbids_raising_the_limit_leaves_what_there_is(
 
     limits["limits"] = (1_024, UNLIMITED)
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert connections_limit(1_000) == (1_024 - RESERVED) // LISTENERS
+    assert connections_limit(1_000) == 256

@@ -109,8 +109,8 @@ LIMITS = ConnectionLimits(
     connections_count=11, connections_per_address=12, head_ms=13, head_bytes=2048, keepalive_ms=15, send_rate_bytes=16
 )
 ANSWERS: list[tuple[str, int, int, str]] = [
-    ("too_many", 503, 5, "limits.connections, 11,"),
-    ("too_many_from_one", 503, 5, "limits.connections_per_address, 12,"),
+    ("too_many", 503, 1, "limits.connections, 11,"),
+    ("too_many_from_one", 503, 1, "limits.connections_per_address, 12,"),
     ("too_slow", 408, 1, "limits.head, 13 ms"),
     ("target_too_long", 414, 1, "limits.head_bytes, 2048 bytes"),
     ("too_large", 431, 1, "limits.head_bytes, 2048 bytes, or all of the head is longer than 8192 bytes"),

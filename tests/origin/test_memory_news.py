@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -54,8 +53,8 @@ class Pair:
 
 
 @pytest.fixture
-def pair() -> Iterator[Pair]:
-    yield Pair()
+def pair() -> Pair:
+    return Pair()
 
 
 TOLD = [

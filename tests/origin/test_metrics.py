@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from origin.metrics import Metrics
+from origin.reply import Reply
 from selection.desync import Comparison, Difference
 from selection.model import Candidate, Choice, Loss, Moment, Rule, SegmentKey
 from selection.rank import SEVERITY
@@ -247,6 +248,13 @@ def test_a_wait_counts_by_whether_it_was_woken(metrics: Metrics) -> None:
     metrics.observe_hold(1_500, True)
     metrics.observe_hold(8_000, False)
     assert samples(metrics, "origin_hold_duration_seconds_sum") == {("yes",): 1.5, ("no",): 8.0}
+
+
+def test_a_client_that_left_counts_as_a_request_without_a_time(metrics: Metrics) -> None:
+    metrics.observe_delivery(Reply(499, "client-gone"), None)
+    metrics.observe_delivery(Reply(200, "served"), 0.5)
+    assert samples(metrics, "origin_deliver_requests_total")[("none", "client-gone")] == 1
+    assert samples(metrics, "origin_deliver_duration_seconds_count") == {(): 1}
 
 
 def test_a_fault_counts_by_what_was_tried(metrics: Metrics) -> None:

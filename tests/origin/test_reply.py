@@ -93,7 +93,8 @@ def test_a_longer_wait_can_be_asked_for() -> None:
 
 
 def test_further_members_are_added_and_those_without_a_value_left_out() -> None:
-    document = json.loads(bytes(problem(Problem.TOO_EARLY, "Detail.", event="derby", segment_number=0, due_ms=None).body))
+    reply = problem(Problem.TOO_EARLY, "Detail.", event="derby", segment_number=0, due_ms=None)
+    document = json.loads(bytes(reply.body))
     assert {name: document[name] for name in document.keys() - {"type", "title", "status", "detail"}} == {
         "event": "derby",
         "segment_number": 0,

@@ -18,11 +18,11 @@ class Desk:
     """An edge, and what it observed."""
 
     def __init__(self, answer: Answer, *, log_lines: int = 1_000) -> None:
-        self.observed: list[tuple[Reply, float]] = []
-        self._edge = Edge("deliver", answer, lambda *seen: self.observed.append(seen), log_lines=log_lines)
+        self.observed: list[tuple[Reply, float | None]] = []
+        self.edge = Edge("deliver", answer, lambda *seen: self.observed.append(seen), log_lines=log_lines)
 
     async def handle(self, path: str = "/derby/v720/7.m4s", method: str = "GET") -> web.Response:
-        response = await self._edge.handle(make_mocked_request(method, path))
+        response = await self.edge.handle(make_mocked_request(method, path))
         assert isinstance(response, web.Response)
         return response
 
@@ -74,6 +74,34 @@ async def test_what_nobody_foresaw_is_a_500_that_says_nothing_of_our_insides(cap
     assert logged(caplog, "request failed") == [{"listener": "deliver", "method": "GET", "path": "/derby/v720/8.m4s"}]
     (record,) = [record for record in caplog.records if record.getMessage() == "request failed"]
     assert record.exc_info is not None
+
+
+async def test_a_500_says_where_else_its_path_can_be_had_as_it_was_received() -> None:
+    asked = []
+
+    def backups(raw_path: str) -> dict[str, str]:
+        asked.append(raw_path)
+        return {"Live-Origin-Backup": "elsewhere"}
+
+    edge = Edge("deliver", failing(KeyError()), lambda *seen: None, log_lines=0, backups=backups)
+    response = await edge.handle(make_mocked_request("GET", "/derby/v720/%37.m4s"))
+    assert (response.status, response.headers["Live-Origin-Backup"]) == (500, "elsewhere")
+    assert asked == ["/derby/v720/%37.m4s"]
+
+
+def test_who_left_before_the_answer_has_no_time_to_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk(answering(Reply(200, "served")))
+    desk.edge.note_gone("GET", "/derby/v720/8.m4s", 4.0)
+    assert [(reply.outcome, duration_s) for reply, duration_s in desk.observed] == [("client-gone", None)]
+    (line,) = logged(caplog, "request")
+    assert (line["status"], line["duration_ms"]) == (499, 4000)
+
+
+async def test_a_body_that_head_does_not_send_is_not_counted() -> None:
+    desk = Desk(answering(Reply(404, "too-early", body=b"{}")))
+    await desk.handle(method="HEAD")
+    await desk.handle(method="GET")
+    assert [len(reply.body) for reply, _ in desk.observed] == [0, 2]
 
 
 async def test_a_cancelled_request_stays_cancelled() -> None:

@@ -1,7 +1,9 @@
 """What one connection may take: time for a head, its size, and connections at once. `test_server_sending`: answers."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from unittest.mock import patch
 
@@ -9,13 +11,13 @@ import pytest
 from aiohttp import web, web_protocol
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
+from origin import server
 from origin.connections import FIELDS_COUNT_MAX
 from tests.origin.connecting import PATIENCE_S, Listener, answer_ok, get, listening
 
 HEAD_BYTES = 1024
 HEAD_MS = 100
 FOR_A_SECOND = "public, max-age=1, stale-while-revalidate=0"
-FOR_SOME_SECONDS = "public, max-age=5, stale-while-revalidate=0"
 
 # -- size
 
@@ -200,6 +202,39 @@ async def test_a_request_that_is_held_may_last_longer_than_a_head() -> None:
     assert listener.reasons == []
 
 
+async def test_a_head_that_comes_while_an_answer_is_awaited_is_bounded_as_a_whole() -> None:
+    release = asyncio.Event()
+
+    async def hold(request: web.BaseRequest) -> web.StreamResponse:
+        await release.wait()
+        return await answer_ok(request)
+
+    async with listening(hold, head_bytes=HEAD_BYTES) as listener, await listener.connect() as client:
+        await client.send(get() + get()[:-2])
+        with suppress(ConnectionError):
+            while not listener.reasons:
+                await client.send(b"X: " + b"x" * 200 + b"\r\n")
+                await asyncio.sleep(0)
+        with pytest.raises((ConnectionError, EOFError)):
+            await client.receive()
+        release.set()
+    assert listener.reasons == ["head-size"]
+
+
+async def test_a_body_that_is_read_after_its_refusal_is_no_head() -> None:
+    async def refuse(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=409)
+
+    async with listening(refuse, head_bytes=HEAD_BYTES) as listener, await listener.connect() as client:
+        await client.send(b"PUT / HTTP/1.1\r\nHost: origin\r\nContent-Length: 100000\r\n\r\n")
+        assert (await client.receive()).status == 409
+        for _ in range(100):
+            await client.send(b"x" * 1000)
+            await asyncio.sleep(0)
+        assert (await client.ask(get())).status == 409
+    assert listener.reasons == []
+
+
 async def test_a_body_may_come_later_than_a_head() -> None:
     """ffmpeg's DASH muxer sends the head of an upload a whole segment before its body."""
     async with listening(head_ms=HEAD_MS) as listener, await listener.connect() as client:
@@ -257,7 +292,7 @@ async def test_a_connection_too_many_is_refused_before_it_asks() -> None:
             assert [(await client.ask(get())).status for client in (first, second)] == [200, 200]
         assert (answer.status, answer.problem) == (503, "overloaded")
         assert "limits.connections, 2" in answer.detail
-        assert answer.headers["Cache-Control"] == FOR_SOME_SECONDS
+        assert answer.headers["Cache-Control"] == FOR_A_SECOND
         assert (answer.headers["Retry-After"], answer.headers["Connection"]) == ("1", "close")
         assert listener.reasons == ["total"]
         await listener.until_count(0)
@@ -314,3 +349,14 @@ async def test_what_cannot_be_parsed_is_answered_after_what_was_before_it() -> N
         release.set()
         assert [(await client.receive()).status for _ in range(2)] == [200, 400]
         assert await client.rest() == b""
+
+
+async def test_junk_gets_few_lines(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="origin.server")
+    with patch.object(server, "JUNK_LINES_PER_S", 2):
+        async with listening() as listener:
+            for _ in range(10):
+                async with await listener.connect() as client:
+                    assert (await client.ask(b"junk\r\n\r\n")).status == 400
+    lines = [record for record in caplog.records if record.getMessage() == "request not understood"]
+    assert 2 <= len(lines) <= 4, "two a second, and the second may have ended in between"

@@ -82,10 +82,22 @@ def limit_of(reads_count: int) -> AdaptiveLimit:
 
 
 @pytest.mark.parametrize(
-    ("reads_count_max", "expected"), [(1, 1), (2, 2), (10, 10), (64, READS_COUNT_AT_START), (256, READS_COUNT_AT_START)]
+    ("reads_count_max", "expected"),
+    [(1, 1), (2, 1), (10, 7), (64, 48), (86, READS_COUNT_AT_START), (256, READS_COUNT_AT_START)],
 )
 def test_the_limit_begins_within_its_bounds(reads_count_max: int, expected: int) -> None:
     assert limit_at_start(READ_TIME_MS, reads_count_max).reads_count == expected
+
+
+@pytest.mark.parametrize("reads_count_max", [2, 3, 4, 10, 256])
+def test_what_is_behind_the_live_edge_leaves_reads_to_it_however_fast_the_disk_is(reads_count_max: int) -> None:
+    limits = replace(LIMITS, reads_count_max=reads_count_max)
+    limit = limit_at_start(READ_TIME_MS, reads_count_max)
+    for _ in range(2_000):
+        limit = limit.after(1, limit.reads_count)
+    full = Load(limit.reads_count, 0, 0)
+    assert refusal(RECENT, full, limits, limit.reads_count, needs_read=True) is Reason.READS
+    assert refusal(LIVE_EDGE, full, limits, limit.reads_count, needs_read=True) is None
 
 
 # After a round of 50 reads at a limit of 100, with this time each and this many in flight.

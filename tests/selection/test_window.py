@@ -133,14 +133,14 @@ def test_the_live_edge_moves_in_the_ms_in_which_a_segment_is_due(event: Event, n
 INITS = [
     ("last-ms-before-the-first-segment-is-held", SPANNED, 19_999, WindowClass.FUTURE),
     ("first-segment-is-held", SPANNED, 20_000, WindowClass.NEXT),
-    ("last-ms-of-the-event", SPANNED, 29_999, WindowClass.NEXT),
-    ("end", SPANNED, 30_000, WindowClass.AFTER_END),
+    ("last-segment-is-late", SPANNED, 40_999, WindowClass.NEXT),
+    ("last-segment-is-given-up", SPANNED, 41_000, WindowClass.AFTER_END),
     ("open-end", PLAIN, 10**15, WindowClass.NEXT),
 ]
 
 
 @pytest.mark.parametrize(("event", "now_ms", "expected"), [case[1:] for case in INITS], ids=[case[0] for case in INITS])
-def test_an_init_segment_is_waited_for_from_the_first_segment_to_the_end(
+def test_an_init_segment_is_waited_for_from_the_first_segment_until_the_last_is_given_up(
     event: Event, now_ms: int, expected: WindowClass
 ) -> None:
     assert init_class(event, now_ms) is expected
