@@ -29,11 +29,6 @@ JOURNALS: list[tuple[str, StorageError, int, str]] = [
 ]
 
 
-def forget_ram(site: Site) -> None:
-    for key in list(site.origin._ram._cache):
-        site.origin._ram.drop(key)
-
-
 @every_name
 @pytest.mark.parametrize(("faults", "status", "slug"), [case[1:] for case in DISKS], ids=[case[0] for case in DISKS])
 async def test_while_bodies_cannot_be_written_nothing_is_kept_and_then_it_goes_on(
@@ -73,7 +68,7 @@ async def test_while_records_cannot_be_written_nothing_is_kept_and_then_it_goes_
 async def test_what_was_delivered_before_is_delivered_while_the_disk_is_full(site: Site) -> None:
     await site.put(NUMBER, body=BODY)
     site.bodies.faults = Faults(full=1)
-    forget_ram(site)
+    site.forget_ram()
     assert (await site.put(NUMBER - 1)).status == 507
     assert (await site.get(NUMBER)).body == BODY
 
@@ -107,7 +102,7 @@ async def test_while_bodies_cannot_be_read_caches_are_told_so_for_a_second_and_t
     site: Site, faults: Faults, name: str | int
 ) -> None:
     await site.put(name, body=BODY)
-    forget_ram(site)
+    site.forget_ram()
     site.bodies.faults = faults
     for count in (1, 2):
         answer = await site.get(name)
@@ -144,7 +139,7 @@ async def test_where_the_only_copy_is_lost_the_segment_is_refused_as_if_nobody_h
 ) -> None:
     """By arithmetic: while it is due somebody may still send it, and then it is given up."""
     await site.put(NUMBER, body=BODY)
-    forget_ram(site)
+    site.forget_ram()
     (path,) = files_of(site, "a")
     lose(path)
     for method in ("GET", "HEAD"):
@@ -164,7 +159,7 @@ async def test_where_there_is_another_copy_it_takes_over_within_the_same_request
     for pipeline_id in ("a", "b"):
         await site.put(NUMBER, pipeline_id, BODY)
     assert (await site.get(NUMBER)).headers["Live-Origin-Pipeline"] == "a"
-    forget_ram(site)
+    site.forget_ram()
     (path,) = files_of(site, "a")
     lose(path)
     answer = await site.get(NUMBER)
@@ -223,7 +218,7 @@ async def test_a_client_that_leaves_takes_nothing_from_the_others(
     body = make_body(NUMBER) * 1_000
     await site.put(NUMBER, body=body)
     for _ in range(5):
-        forget_ram(site)
+        site.forget_ram()
         with suppress(ClientPayloadError, ServerDisconnectedError):
             await leave(site)
     assert (await site.get(NUMBER)).body == body

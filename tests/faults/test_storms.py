@@ -74,8 +74,7 @@ async def test_what_was_taken_is_delivered_whole_whatever_the_disk_did_meanwhile
         statuses = await asyncio.gather(*publishing)
         assert {final[-1] for final in statuses} <= {200, 201}
         assert {status for final in statuses for status in final} <= {200, 201, 503, 507}
-        for key in list(site.origin._ram._cache):
-            site.origin._ram.drop(key)
+        site.forget_ram()
         asking = [asyncio.create_task(ask_again_and_again(site, number, 5)) for number in NUMBERS for _ in range(3)]
         for index, answers in enumerate(await asyncio.gather(*asking)):
             for answer in answers:

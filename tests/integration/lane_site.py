@@ -29,7 +29,7 @@ def segment_at(number: int) -> bytes:
 
 def forget(site: Site) -> None:
     """Empty the RAM tier."""
-    for key in list(site.origin._ram._cache):
+    for key in list(site.ram._cache):
         site.origin._ram.drop(key)
 
 

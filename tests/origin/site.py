@@ -21,6 +21,8 @@ from config.model import Settings
 from origin import app
 from origin.app import Origin
 from storage.bodies import FileBodies
+from storage.ram import RamTier
+from storage.ram import RamTier
 from tests.support.bodies import FaultyFileBodies
 from tests.support.clock import FakeClock
 from tests.support.origins import SEGMENT_MS, Running, journal_text, make_settings, running_origin
@@ -130,6 +132,12 @@ class Site:
         return task
 
     @property
+    def ram(self) -> RamTier:
+        """The RAM tier, as it is where all is in one process."""
+        assert isinstance(self.origin._ram, RamTier)
+        return self.origin._ram
+
+    @property
     def stored_files(self) -> list[str]:
         """The files in the folder of bodies, finished or not."""
         folder = Path(self.origin.settings.storage.path) / "bodies"
@@ -139,6 +147,13 @@ class Site:
     def journal_text(self) -> str:
         """Everything that is recorded, as it lies on the disk."""
         return journal_text(Path(self.origin.settings.storage.path))
+
+    def forget_ram(self) -> None:
+        """Leave all bodies to the SSD tier."""
+        ram = self.origin._ram
+        assert isinstance(ram, RamTier)
+        for key in list(ram._cache):
+            ram.drop(key)
 
     def assert_untouched(self) -> None:
         """Nothing was read, written or recorded."""

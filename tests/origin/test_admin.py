@@ -144,3 +144,31 @@ def test_what_no_event_has_is_not_explained(
     reply = admin.answer("GET", f"/api/v1/events/{path}")
     assert (reply.status, reply.outcome) == (404, slug or Problem.UNKNOWN_NAME.slug)
     assert detail in json.loads(bytes(reply.body))["detail"]
+
+
+# -- With deliver processes
+
+FOLLOWS = {"in_sync": True}
+BEHIND = {"in_sync": False}
+TEAMS = [
+    ("all-follow", State.READY, [FOLLOWS, FOLLOWS], 200, []),
+    ("one-follows", State.READY, [BEHIND, FOLLOWS], 200, ["w0"]),
+    ("none-follows", State.READY, [BEHIND, BEHIND], 503, ["w0", "w1"]),
+    ("stopping", State.STOPPING, [FOLLOWS, FOLLOWS], 503, []),
+]
+
+
+@pytest.mark.parametrize(("state", "team", "status", "behind"), [case[1:] for case in TEAMS], ids=[c[0] for c in TEAMS])
+def test_with_deliver_processes_one_at_least_must_follow(
+    admin: Admin, health: Health, state: State, team: list[dict[str, bool]], status: int, behind: list[str]
+) -> None:
+    health.state = state
+    workers = [{"worker": f"w{slot}"} | each for slot, each in enumerate(team)]
+    reply = Admin(bytes, health, admin._insight, lambda: workers).answer("GET", "/readyz")
+    assert reply.status == status
+    assert json.loads(bytes(reply.body)) == {
+        "ready": status == 200,
+        "state": state.value,
+        "workers": workers,
+        "behind": behind,
+    }

@@ -17,7 +17,8 @@ from origin.health import Health, State
 from storage.errors import StorageError
 from storage.journal import FileJournal
 from storage.journal_files import Progress
-from tests.origin.site import NOW_MS, NUMBER, Site, name_of, open_site, until
+from tests.origin.apart import running_node
+from tests.origin.site import NOW_MS, NUMBER, Site, make_body, name_of, open_site, until
 from tests.support.clock import FakeClock
 from tests.support.origins import make_settings, running_origin
 
@@ -368,3 +369,28 @@ def test_making_an_origin_touches_nothing(tmp_path: Path) -> None:
     settings: Settings = make_settings(tmp_path)
     Origin(settings)
     assert not (tmp_path / "data").exists()
+
+
+# -- With deliver processes
+
+
+async def test_a_publish_process_has_no_deliver_listener_and_tells_who_delivers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with running_node(tmp_path, 1) as node:
+        assert node.origin is not None and not hasattr(node.origin, "deliver_address")
+        assert logged(caplog, "publishing") == [{"sequence": 0}]
+        assert logged(caplog, "ready") == []
+        await node.put(NUMBER)
+        assert await node.ask("GET", "deliver-0", f"/derby/{name_of(NUMBER)}", headers={"Range": "bytes=0-3"})
+        assert (await node.page())["origin_ram_used_bytes"] == len(make_body(NUMBER))
+        assert 'origin_worker_up{worker="deliver-0"}' in await node.page()
+
+
+async def test_a_publish_process_that_stops_leaves_the_feeds_socket_open(tmp_path: Path) -> None:
+    async with running_node(tmp_path, 1) as node:
+        await node.stop_publish()
+        await node.start_publish()
+        client = node.delivering["deliver-0"].client
+        await until(lambda: client.is_following and client.snapshots_count == 2)

@@ -150,7 +150,7 @@ async def test_head_has_no_ranges(site: Site) -> None:
 
 async def test_only_bytes_that_are_sent_are_read(site: Site, tmp_path: Path) -> None:
     await site.put(NUMBER, body=BODY)
-    site.origin._ram.drop(next(iter(site.origin._ram._cache)))
+    site.forget_ram()
     for method, headers in (("HEAD", {}), ("GET", {"If-None-Match": ETAG}), ("GET", {"Range": "bytes=5000-"})):
         await site.get(NUMBER, method=method, **headers)
     assert site.bodies.counts["read"] == 0
@@ -160,7 +160,7 @@ async def test_only_bytes_that_are_sent_are_read(site: Site, tmp_path: Path) -> 
 
 async def test_however_many_ask_for_a_body_that_left_ram_the_disk_is_read_once(site: Site) -> None:
     await site.put(NUMBER, body=BODY)
-    site.origin._ram.drop(next(iter(site.origin._ram._cache)))
+    site.forget_ram()
     with site.bodies.gate("read") as gate:
         asking = [asyncio.create_task(site.get(NUMBER)) for _ in range(20)]
         await gate.reached()

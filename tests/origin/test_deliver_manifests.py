@@ -87,8 +87,7 @@ async def test_a_manifest_that_is_not_there_is_delivered_from_the_next_pipeline(
         path.unlink()
     else:
         path.write_bytes(b"#EXTM3V")
-    for key in list(site.origin._ram._cache):
-        site.origin._ram.drop(key)
+    site.forget_ram()
     answer = await site.get("master.m3u8")
     assert (answer.status, answer.headers["Live-Origin-Pipeline"]) == (200, "b")
     assert answer.body == make_body("master.m3u8", "b")

@@ -13,6 +13,7 @@ from yarl import URL
 from origin.lane import Exchange, plain_request
 from origin.reply import Reply
 from origin.steps import DeliverRequest
+from storage.base import Body
 from tests.origin.lanes import KEY, Lanes, open_lanes
 from tests.origin.site import until
 
@@ -115,8 +116,8 @@ class Wire:
         self.is_closing = False
         self.sent: list[tuple[bytes, bytes, bool]] = []
 
-    def send(self, head: bytes, body: bytes, *, must_close: bool) -> None:
-        self.sent.append((head, body, must_close))
+    def send(self, head: bytes, body: Body, *, must_close: bool) -> None:
+        self.sent.append((head, bytes(body), must_close))
 
 
 @pytest.fixture

@@ -157,3 +157,30 @@ def test_serving_ends_with_a_signal_and_status_0(
     assert main(["serve", "--config", str(write_config(tmp_path))]) == 0
     assert states == ["ready", "stopping"]
     assert (tmp_path / "data" / "journal").is_dir()
+
+
+@pytest.mark.parametrize("command", ["restart", "reload"])
+def test_an_origin_that_does_not_run_cannot_be_told_anything(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--config", str(write_config(tmp_path))]) == 1
+    assert "no live-origin with workers runs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("listener", ["publish", "deliver", "admin"])
+def test_with_workers_a_port_in_use_is_said_before_anything_is_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], listener: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        path = write_config(tmp_path, workers=2)
+        assert main(["serve", "--config", str(path), "--set", f"listen.{listener}={address}"]) == 1
+    err = capsys.readouterr().err
+    assert "live-origin cannot run: " in err and "in use" in err
+    assert "process started" not in err
+
+
+def test_with_workers_a_folder_that_cannot_be_used_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data").write_bytes(b"a file")
+    assert main(["serve", "--config", str(write_config(tmp_path, workers=2))]) == 1
+    assert "live-origin cannot run: " in capsys.readouterr().err

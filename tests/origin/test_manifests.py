@@ -44,7 +44,7 @@ def lose(node: Node, pipeline_id: str) -> None:
 
 
 def told(reply: Reply) -> tuple[int, str, bytes]:
-    return reply.status, reply.outcome, reply.body if reply.status == 200 else b""
+    return reply.status, reply.outcome, bytes(reply.body) if reply.status == 200 else b""
 
 
 # -- Which copies keep up

@@ -30,7 +30,7 @@ def told(reply: Reply) -> tuple[int, str, str]:
 
 
 def detail_of(reply: Reply) -> str:
-    detail: str = json.loads(reply.body)["detail"]
+    detail: str = json.loads(bytes(reply.body))["detail"]
     return detail
 
 
@@ -64,7 +64,7 @@ def test_a_segment_that_is_not_there_is_refused_by_its_place_in_time(
     assert told(reply) == expected
     due_ms = (number + 1) * 2_000 + 1_000
     assert reply.headers["Live-Origin-Due"] == str(due_ms)
-    document = json.loads(reply.body)
+    document = json.loads(bytes(reply.body))
     assert document.pop("detail").startswith(detail)
     assert {name: document[name] for name in ("event", "rendition", "segment_number", "due_ms", "status")} == {
         "event": "derby",
@@ -126,6 +126,6 @@ def test_a_method_is_refused_with_those_there_are() -> None:
 
 def test_a_probe_says_whether_requests_are_taken() -> None:
     ready = probe(is_stopping=False)
-    assert (told(ready), json.loads(ready.body)) == ((200, "probe", "1000ms"), {"status": "ready"})
+    assert (told(ready), json.loads(bytes(ready.body))) == ((200, "probe", "1000ms"), {"status": "ready"})
     assert ready.headers["Content-Type"] == "application/json"
     assert probe(is_stopping=True) == stopping()
