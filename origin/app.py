@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from config.model import Address, Settings
 from origin.admin import Admin, Insight
+from origin.background import run_in_thread
 from origin.clock import Clock, SystemClock
 from origin.collector import Collector
 from origin.decider import Decider
@@ -366,14 +367,6 @@ class _Progress:
         if time.monotonic() - self._told_s >= PROGRESS_S:
             self._told_s = time.monotonic()
             log.info("recovering", extra=fields(progress=round(self._health.progress, 3), read_bytes=read_bytes))
-
-
-def run_in_thread(work: Callable[[], None]) -> None:
-    """Run something that nobody waits for; to be called in the event loop, or at the end of everything."""
-    try:
-        asyncio.get_running_loop().run_in_executor(None, work)
-    except RuntimeError:  # there is no loop any more
-        work()
 
 
 def url_of(address: tuple[str, int]) -> str:

@@ -14,7 +14,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from config.model import Settings
-from origin.app import run_in_thread
+from origin.background import run_in_thread
 from origin.children import ChildContext
 from origin.clock import Clock, SystemClock
 from origin.deliver_side import DeliverSide, Shared, connection_limits

@@ -9,6 +9,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -60,15 +61,7 @@ class _Processes:
         self._settings = settings
         self._load = load
         self._feed_path = str(feed_path)
-        names = deliver_names(settings)
-        deliver = listen_sockets(settings.listen.deliver, settings.workers, reuse_port=True)
-        self._sockets = dict(zip(names, deliver, strict=True))
-        self._sockets[PUBLISH] = listen_sockets(settings.listen.publish)[0]
-        self._sockets[ADMIN] = listen_sockets(settings.listen.admin)[0]
-        feed = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        feed.bind(self._feed_path)
-        feed.listen()
-        self._sockets[FEED] = (feed,)
+        self._sockets = _listen(settings, self._feed_path)
 
     def run(self) -> int:
         options = Options(
@@ -121,6 +114,32 @@ class _Processes:
 def deliver_names(settings: Settings) -> list[str]:
     """Return the names of the deliver processes."""
     return [f"deliver-{slot}" for slot in range(settings.workers)]
+
+
+def _listen(settings: Settings, feed_path: str) -> dict[str, tuple[socket.socket, ...]]:
+    """Return all listening sockets by name.
+
+    Raises:
+        OSError: An address is in use. Nothing is left open.
+    """
+    with ExitStack() as opened:
+        sockets: dict[str, tuple[socket.socket, ...]] = {}
+
+        def keep(name: str, listeners: tuple[socket.socket, ...]) -> None:
+            sockets[name] = listeners
+            for listener in listeners:
+                opened.enter_context(listener)
+
+        deliver = listen_sockets(settings.listen.deliver, settings.workers, reuse_port=True)
+        for name, listeners in zip(deliver_names(settings), deliver, strict=True):
+            keep(name, listeners)
+        keep(PUBLISH, listen_sockets(settings.listen.publish)[0])
+        keep(ADMIN, listen_sockets(settings.listen.admin)[0])
+        keep(FEED, (socket.socket(socket.AF_UNIX, socket.SOCK_STREAM),))
+        sockets[FEED][0].bind(feed_path)
+        sockets[FEED][0].listen()
+        opened.pop_all()
+        return sockets
 
 
 def run_publish(settings: Settings, context: ChildContext) -> int:

@@ -22,7 +22,6 @@ from origin import app
 from origin.app import Origin
 from storage.bodies import FileBodies
 from storage.ram import RamTier
-from storage.ram import RamTier
 from tests.support.bodies import FaultyFileBodies
 from tests.support.clock import FakeClock
 from tests.support.origins import SEGMENT_MS, Running, journal_text, make_settings, running_origin
