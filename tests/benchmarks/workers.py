@@ -37,6 +37,8 @@ RAM_MIB: Final = 512
 STORM_MIB: Final = 64
 # How old the newest segment of the storm is.
 REWIND_MS: Final = 15_000
+# Eight minutes of them, well within the DVR window.
+SEGMENTS_MAX: Final = 1_000
 LIVE: Final = tuple(f"live{index}" for index in range(10))
 LIVE_BYTES: Final = (64_000, 500_000)
 # From the end of its media to the PUT of a segment.
@@ -73,12 +75,13 @@ def running(workers: int, sizes: list[int], ram_mib: int = RAM_MIB) -> Iterator[
 
 
 def fill(origin: Served, size_bytes: int, total_mib: int) -> Window:
-    """Publish segments of the past, so many MiB, and see that they are delivered as they were published."""
+    """Publish segments of the past, so many MiB or as the window has room for, and see that they are delivered right."""
     rendition = rendition_of(size_bytes)
     last = (int(time.time() * 1000) - REWIND_MS) // SEGMENT_MS
+    count = min(max(total_mib * MIB // size_bytes, 1), SEGMENTS_MAX)
     puts = {}
     with Packager(origin.publish) as packager:
-        for number in range(last - max(total_mib * MIB // size_bytes, 1), last):
+        for number in range(last - count, last):
             puts[f"/{EVENT}/{rendition}/{number}.m4s"] = packager.put_segment(rendition, number, size_bytes)
     window = Window(puts, size_bytes)
     wrong = verify(origin.deliver, window, None)
