@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import origin.logs
-from origin.logs import DroppingQueueHandler, JsonFormatter, LogWriter, fields
+from origin.logs import DroppingQueueHandler, JsonFormatter, LineBudget, LogWriter, fields
 
 log = logging.getLogger("tests.origin.logs")
 
@@ -199,3 +199,49 @@ def test_a_writer_whose_queue_is_full_can_be_stopped(monkeypatch: pytest.MonkeyP
         log.info("second")
         threading.Timer(0.01, stream.go_on.set).start()
     assert [line["message"] for line in lines(stream)] == ["first", "second"]
+
+
+# -- So many lines a second
+
+
+@pytest.fixture
+def now_s(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The monotonic clock, as the only member of a list."""
+    now = [100.0]
+    monkeypatch.setattr("origin.logs.time.monotonic", lambda: now[0])
+    yield now
+    monkeypatch.undo()
+
+
+def told_counts(caplog: pytest.LogCaptureFixture) -> list[int]:
+    return [record.__dict__["fields"]["count"] for record in caplog.records if record.name == "origin.logs"]
+
+
+def test_lines_beyond_the_budget_of_a_second_are_told_once_in_the_next(
+    now_s: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = LineBudget(3)
+    assert [budget.is_spent() for _ in range(8)] == [False, False, False, True, True, True, True, True]
+    assert told_counts(caplog) == []
+    now_s[0] = 101.0
+    assert [budget.is_spent() for _ in range(4)] == [False, False, False, True]
+    assert told_counts(caplog) == [5]
+    now_s[0] = 107.5
+    assert budget.is_spent() is False
+    assert told_counts(caplog) == [5, 1]
+
+
+def test_a_budget_that_is_not_used_up_is_not_told_of(now_s: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    budget = LineBudget(3)
+    for second in range(3):
+        now_s[0] = 100.0 + second
+        assert [budget.is_spent() for _ in range(3)] == [False] * 3
+    assert told_counts(caplog) == []
+
+
+def test_without_a_budget_there_are_no_lines(now_s: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    budget = LineBudget(0)
+    for second in range(3):
+        now_s[0] = 100.0 + second
+        assert budget.is_spent() is True
+    assert told_counts(caplog) == []
