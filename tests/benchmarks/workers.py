@@ -75,7 +75,7 @@ def running(workers: int, sizes: list[int], ram_mib: int = RAM_MIB) -> Iterator[
 
 
 def fill(origin: Served, size_bytes: int, total_mib: int) -> Window:
-    """Publish segments of the past, so many MiB or as the window has room for, and see that they are delivered right."""
+    """Publish segments of the past, so many MiB or what the window has room for; they must be delivered right."""
     rendition = rendition_of(size_bytes)
     last = (int(time.time() * 1000) - REWIND_MS) // SEGMENT_MS
     count = min(max(total_mib * MIB // size_bytes, 1), SEGMENTS_MAX)

@@ -383,7 +383,8 @@ async def test_a_publish_process_has_no_deliver_listener_and_tells_who_delivers(
         assert logged(caplog, "publishing") == [{"sequence": 0}]
         assert logged(caplog, "ready") == []
         await node.put(NUMBER)
-        assert await node.ask("GET", "deliver-0", f"/derby/{name_of(NUMBER)}", headers={"Range": "bytes=0-3"})
+        answer = await node.ask("GET", "deliver-0", f"/derby/{name_of(NUMBER)}", headers={"Range": "bytes=0-3"})
+        assert answer.status == 206
         assert (await node.page())["origin_ram_used_bytes"] == len(make_body(NUMBER))
         assert 'origin_worker_up{worker="deliver-0"}' in await node.page()
 

@@ -121,7 +121,10 @@ def test_a_process_with_threads_is_not_forked(tmp_path: Path) -> None:
         thread.join()
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_and_the_listeners_are_closed(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_an_error_and_the_listeners_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.listdir", lambda path: ["1"])  # other tests may have left threads: uvloop's never end
     file = tmp_path / "file"
     file.touch()
     listener = listen_sockets(Address("127.0.0.1", 0))[0]
