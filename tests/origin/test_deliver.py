@@ -1,13 +1,12 @@
 """Delivering over HTTP: every answer a cache can get, and how long each stays true."""
 
 import asyncio
-import gc
 import hashlib
 from pathlib import Path
 
 import pytest
 
-from origin.deliver import Deliverer
+from origin.turnout import LaneServer
 from tests.origin.site import FOR_A_SECOND, NOW_MS, NUMBER, OF_A_FLAWED_COPY, OF_A_GOOD_COPY, Site
 
 BODY = b"0123456789" * 100
@@ -72,8 +71,8 @@ async def test_a_version_of_the_event_is_another_key_for_the_same_thing(site: Si
 async def test_a_long_version_is_answered_and_not_kept(site: Site) -> None:
     """Who asks chooses it: kept answers must not be as large as request targets."""
     await site.put(NUMBER, body=BODY)
-    gc.collect()  # those of other tests
-    deliverer = next(found for found in gc.get_objects() if isinstance(found, Deliverer))
+    servers = [runner.server for runner in site.origin._runners]
+    (deliverer,) = [server.desk.deliverer for server in servers if isinstance(server, LaneServer)]
     for version, kept_count in ("7", 1), ("x" * 300, 1), ("8", 2):
         assert (await site.get(NUMBER, event=f"derby@{version}")).body == BODY
         assert len(deliverer._known) == kept_count
