@@ -41,6 +41,8 @@ BOTH: Final = (PUBLISH, DELIVER[0])
 ROUNDS_OF_BOTH: Final = 3
 # Between a recovery and the next kill; longer than a segment, so that every moment of one is met.
 PAUSE_S_MAX: Final = 0.8
+# Between two kills: longer than any live request takes, as one that two kills break in a row needs two repetitions.
+SPACED_S: Final = 1.0
 # Readers ask this long before the end of the media, so that there is somebody held at most moments.
 EARLY_MS: Final = 240
 LIVED_S: Final = Waits().healthy_ms / 1000
@@ -145,7 +147,7 @@ class Kills:
         luck, ready_s = random.Random(self.seed), dict.fromkeys(BOTH + DELIVER, time.monotonic())
         for names in self.plan(luck):
             healthy_s = max(ready_s[name] for name in names) + self.lived_s
-            await asyncio.sleep(max(healthy_s - time.monotonic(), 0) + luck.random() * PAUSE_S_MAX)
+            await asyncio.sleep(max(healthy_s - time.monotonic(), SPACED_S) + luck.random() * PAUSE_S_MAX)
             ready = {name: len(server.said("process ready", child=name)) for name in names}
             begun_s = time.monotonic()
             for name in names:
