@@ -121,7 +121,7 @@ class Origin:
         self._disk = DiskWatch(root, settings.storage, lambda: self.catalog.used_bytes, self.clock)
         self._time = TimeWatch(self.programmes.events, self.clock, root / "clock-in-doubt")
         self._collecting: asyncio.Task[None] | None = None
-        self._runners: list[web.ServerRunner] = []
+        self._runners: dict[str, web.ServerRunner] = {}  # by listener
         self._upload_server: UploadServer | None = None
         self._publisher: Publisher | None = None
         self._publish_metrics()
@@ -135,18 +135,13 @@ class Origin:
         try:
             admin = OriginServer(admin_edge(self._admin()).handle)
             apart = self._apart
-            self.admin_address = await self._listen(
-                admin, self.settings.listen.admin, None if apart is None else apart.admin
-            )
+            self.admin_address = await self._listen("admin", admin, None if apart is None else apart.admin)
             self.health.state = State.RECOVERING
             await asyncio.to_thread(self._recover)  # probes are answered meanwhile
             await self._open_deliver()
             self._upload_server = self._publish_server()
             self.publish_address = await self._listen(
-                self._upload_server,
-                self.settings.listen.publish,
-                None if apart is None else apart.publish,
-                patience_ms=CUT_AFTER_MS,
+                "publish", self._upload_server, None if apart is None else apart.publish, patience_ms=CUT_AFTER_MS
             )
         except BaseException:
             await self.stop()
@@ -174,9 +169,7 @@ class Origin:
         self.health.state = State.STOPPING
         log.info("stopping", extra=fields(held=self.waiters.count))
         await self.waiters.close()
-        admin, publish = self._runners[:1], self._runners[-1:] if self._upload_server is not None else []
-        deliver = [runner for runner in self._runners if runner not in (*admin, *publish)]
-        await asyncio.gather(*(runner.cleanup() for runner in deliver), *map(self._finish_uploads, publish))
+        await asyncio.gather(self._clean_up("deliver"), self._finish_uploads())
         self._decider.stop()
         if self._desk is not None:
             await self._desk.close()
@@ -189,21 +182,28 @@ class Origin:
             await asyncio.to_thread(self.journal.close)
         except StorageError as exc:
             log.error("journal not flushed at the end", extra=fields(error=str(exc)))
-        for runner in admin:
-            await runner.cleanup()
+        await self._clean_up("admin")
         log.info("stopped")
 
-    async def _finish_uploads(self, runner: web.ServerRunner) -> None:
+    async def _clean_up(self, listener: str) -> None:
+        """End a listener, if it was opened."""
+        if listener in self._runners:
+            await self._runners[listener].cleanup()
+
+    async def _finish_uploads(self) -> None:
         """Take no new connection, let uploads in progress end, then cut what is left.
 
         Before aiohttp's own clean-up, which stops reading at once: the body of an upload would be lost.
         """
+        runner = self._runners.get("publish")
+        if runner is None:
+            return
         await asyncio.gather(*(site.stop() for site in runner.sites))
         if self._publisher is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.settings.stop_timeout_ms / 1000):
                     await self._publisher.finish()
-        await runner.cleanup()
+        await self._clean_up("publish")
         if self._upload_server is not None:
             await self._upload_server.drain()
 
@@ -258,7 +258,7 @@ class Origin:
         """Open the deliver listener, or let the processes in that have it."""
         if self._desk is None:
             server = self._deliver.open(self.catalog, self._intake.check_lost)
-            self.deliver_address = await self._listen(server, self.settings.listen.deliver)
+            self.deliver_address = await self._listen("deliver", server)
         else:
             assert self._shared_ram is not None, "made together with the desk"
             self._desk.open(self.journal, self.catalog, self._shared_ram, self._intake.check_lost)
@@ -304,12 +304,12 @@ class Origin:
 
     async def _listen(
         self,
+        listener: str,
         server: OriginServer,
-        address: Address,
         sockets: Sequence[socket.socket] | None = None,
         patience_ms: int | None = None,
     ) -> tuple[str, int]:
-        """Open a listener, at an address or with sockets that listen already.
+        """Open a listener, at its address in the settings or with sockets that listen already.
 
         At the end it waits for requests in progress, by default for the stop timeout.
         """
@@ -317,11 +317,12 @@ class Origin:
             patience_ms = max(self.settings.stop_timeout_ms, 1)  # for aiohttp 0 means for ever
         runner = web.ServerRunner(server, shutdown_timeout=patience_ms / 1000)
         await runner.setup()
-        self._runners.append(runner)
+        self._runners[listener] = runner
         if sockets is None:
+            address: Address = getattr(self.settings.listen, listener)
             await web.TCPSite(runner, address.host, address.port, backlog=BACKLOG).start()
-        for listener in sockets or ():
-            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        for each in sockets or ():
+            await web.SockSite(runner, each, backlog=BACKLOG).start()
         host, port = runner.addresses[0][:2]
         return host, port
 

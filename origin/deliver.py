@@ -115,12 +115,14 @@ class Deliverer:
         From here to joining the waiting list nothing may await, or a choice made in between would be missed.
         """
         known = self._known.get(request.raw_path)
-        if known is not None and known.made_ms <= self.clock.now_ms() < known.until_ms:
-            if self._catalog.choice(known.key) == known.choice and request.method in METHODS:
-                heal = self._healer(request, known.key, known.choice)
-                return self._serving.complete(request, self._serving.send(request, known.key, known.prepared, heal))
-            del self._known[request.raw_path]
+        if known is not None and request.method in METHODS and self._is_true(known):
+            heal = self._healer(request, known.key, known.choice)
+            return self._serving.complete(request, self._serving.send(request, known.key, known.prepared, heal))
         return self._serving.complete(request, self._begin(request, held_ms))
+
+    def _is_true(self, known: _Known) -> bool:
+        now_ms = self.clock.now_ms()
+        return known.made_ms <= now_ms < known.until_ms and self._catalog.choice(known.key) == known.choice
 
     async def fetch(self, read: Read) -> Step:
         """Wait for what is to be sent; returns the answer, or what is to be done instead."""

@@ -65,9 +65,6 @@ class DeliverSide:
             loop_lag_ms=lambda: self._lag.lag_ms,
             observe=lambda request_class, reason: metrics.observe_shed(request_class, reason.value),
         )
-        metrics.reads_in_flight.set_function(lambda: float(self.bodies.reads_count))
-        metrics.reads_limit.set_function(lambda: float(self._admission.reads_limit))
-        metrics.loop_lag.set_function(lambda: self._lag.lag_ms / 1000)
 
     def open(self, catalog: Catalog, on_lost: Callable[[SegmentKey, Candidate], Awaitable[None]]) -> LaneServer:
         """Return the listener's server, and begin to look at the load.
@@ -95,6 +92,9 @@ class DeliverSide:
             observe=shared.metrics.refusal_observer("deliver"),
         )
         watch_connections(shared.metrics, "deliver", server)
+        shared.metrics.reads_in_flight.set_function(lambda: float(self.bodies.reads_count))
+        shared.metrics.reads_limit.set_function(lambda: float(self._admission.reads_limit))
+        shared.metrics.loop_lag.set_function(lambda: self._lag.lag_ms / 1000)
         self._lag.start()
         return server
 

@@ -1,7 +1,7 @@
 """What all answers of the deliver side go through: the load, the body from memory or a read, what is told beside it."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,6 +16,7 @@ from origin.steps import DeliverRequest, Heal, Read, Step
 from origin.waiters import Waiters
 from selection.model import Candidate, Event, SegmentKey
 from selection.request_class import RequestClass, request_class
+from selection.shedding import Reason
 from selection.window import WindowClass, classify
 from storage.base import Catalog, SharedReads, body_key
 from storage.errors import StorageError
@@ -74,8 +75,7 @@ class Serving:
         needs_read = body is None and not self._reads.is_reading(prepared.address)
         reason = self._admission.refuse(prepared.request_class, needs_read=needs_read)
         if reason is not None:
-            reply = overloaded(prepared.request_class, f"This origin is busy ({reason})")
-            return replace(reply, facts=prepared.facts)
+            return _busy(prepared.request_class, reason, prepared.facts)
         if body is None:
             return Read(prepared, sending, self._reads.begin_read(prepared.address), heal)
         return sending.reply(prepared, body)
@@ -90,9 +90,7 @@ class Serving:
         address = body_key(key, candidate.pipeline_id, candidate.digest)
         needs_read = not self._reads.is_reading(address) and not self._reads.is_ready(address)
         reason = self._admission.refuse(asked, needs_read=needs_read)
-        if reason is None:
-            return None
-        return replace(overloaded(asked, f"This origin is busy ({reason})"), facts=facts_of(key))
+        return None if reason is None else _busy(asked, reason, facts_of(key))
 
     def absent(self, request: DeliverRequest, event: Event, key: SegmentKey, now_ms: int) -> Reply:
         """Return the refusal of what has no choice now. One that caches may keep for a day tells no live edge."""
@@ -123,6 +121,10 @@ class Serving:
         """Count and log a body that cannot be had."""
         self._metrics.observe_fault(fault)
         log.error("body not readable", extra=fields(error=str(fault)))
+
+
+def _busy(asked: RequestClass, reason: Reason, facts: Mapping[str, object]) -> Reply:
+    return replace(overloaded(asked, f"This origin is busy ({reason})"), facts=facts)
 
 
 def facts_of(key: SegmentKey) -> dict[str, object]:

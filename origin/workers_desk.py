@@ -1,6 +1,9 @@
 """The publish process's side of the deliver processes: what they are told, what they tell, how they are."""
 
+import logging
 import socket
+import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from origin.clock import Clock
 from origin.feed.hooks import ServerHooks, Worker
 from origin.feed.server import FeedServer
+from origin.logs import fields
 from origin.memory_news import all_news, news_of
 from origin.metrics_merge import MergedMetrics
 from selection.model import Candidate, SegmentKey
@@ -17,6 +21,8 @@ from storage.arenas import Announcement
 from storage.base import Journal
 from storage.catalog import MemoryCatalog
 from storage.shared_ram import SharedRam
+
+log = logging.getLogger(__name__)
 
 # Ten heartbeats, as `origin.feed.client` has it.
 BEHIND_MS_MAX: Final = 1_000
@@ -51,6 +57,10 @@ class WorkersDesk:
         # By name and process id, the latest to join last: while one replaces the other there are two of a name.
         self._seen: dict[str, dict[int, _Seen]] = {}
         self._feed: FeedServer | None = None
+        # Pages are made in a thread, and half of a change on one would be a counter that goes back. The event loop
+        # never waits for a page: what comes meanwhile is taken in after it.
+        self._merging = threading.Lock()
+        self._untaken: deque[Callable[[], None]] = deque()
         for name in self._names:
             self._merged.note(name, is_up=False)
 
@@ -93,17 +103,35 @@ class WorkersDesk:
         return [self._status_of(name) for name in self._names]
 
     def render(self, registry: CollectorRegistry) -> bytes:
-        """Return the page of all processes' metrics."""
-        for name in self._names:
-            status = self._status_of(name)
-            self._merged.note(name, is_up=status["connected"], behind_ms=status.get("behind_ms"))
-        return self._merged.merge(registry)
+        """Return the page of all processes' metrics. May be called in any thread."""
+        with self._merging:
+            self._take_in()
+            for name in self._names:
+                status = self._status_of(name)
+                self._merged.note(name, is_up=status["connected"], behind_ms=status.get("behind_ms"))
+            return self._merged.merge(registry)
+
+    def _change(self, change: Callable[[], None]) -> None:
+        """Change what the next page shows: now, or after the page that is being made."""
+        self._untaken.append(change)
+        if self._merging.acquire(blocking=False):
+            try:
+                self._take_in()
+            finally:
+                self._merging.release()
+
+    def _take_in(self) -> None:
+        while self._untaken:
+            try:
+                self._untaken.popleft()()
+            except ValueError as exc:
+                log.warning("metrics of a deliver process not understood", extra=fields(error=str(exc)))
 
     def _status_of(self, name: str) -> dict[str, Any]:
-        processes = self._seen.get(name)
+        processes = list(self._seen.get(name, {}).values())
         if not processes:
             return {"worker": name, "connected": False, "in_sync": False}
-        seen = next(reversed(processes.values()))
+        seen = processes[-1]
         behind_ms = max(self._clock.monotonic_ms() - seen.heard_ms, seen.worker.lag_ms)
         return {
             "worker": name,
@@ -122,14 +150,14 @@ class WorkersDesk:
         processes = self._seen.get(worker.name, {})
         processes.pop(worker.process_id, None)
         if not processes:
-            self._merged.forget(worker.name)
+            self._change(lambda: self._merged.forget(worker.name))
 
     def _take_metrics(self, worker: Worker, payload: bytes) -> None:
         if worker.name not in self._names:
             return
         kind, process, exported = payload[:1], payload[1 : 1 + PROCESS_BYTES], payload[1 + PROCESS_BYTES :]
         take = self._merged.leave_out if kind == BASELINE else self._merged.take
-        take(worker.name, int.from_bytes(process), exported)
+        self._change(lambda: take(worker.name, int.from_bytes(process), exported))
 
 
 def metrics_payload(kind: bytes, process_id: int, exported: bytes) -> bytes:

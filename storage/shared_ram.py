@@ -87,7 +87,7 @@ class SharedRam:
     @property
     def used_bytes(self) -> int:
         """How much of the arenas is written to, which is the memory they take, but for the rest of their last pages."""
-        return sum(arena.filled_bytes for arena in self._arenas.values())
+        return sum(arena.filled_bytes for arena in list(self._arenas.values()))  # metrics ask from a thread
 
     @property
     def capacity_bytes(self) -> int:

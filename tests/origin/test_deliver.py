@@ -71,8 +71,9 @@ async def test_a_version_of_the_event_is_another_key_for_the_same_thing(site: Si
 async def test_a_long_version_is_answered_and_not_kept(site: Site) -> None:
     """Who asks chooses it: kept answers must not be as large as request targets."""
     await site.put(NUMBER, body=BODY)
-    servers = [runner.server for runner in site.origin._runners]
-    (deliverer,) = [server.desk.deliverer for server in servers if isinstance(server, LaneServer)]
+    server = site.origin._runners["deliver"].server
+    assert isinstance(server, LaneServer)
+    deliverer = server.desk.deliverer
     for version, kept_count in ("7", 1), ("x" * 300, 1), ("8", 2):
         assert (await site.get(NUMBER, event=f"derby@{version}")).body == BODY
         assert len(deliverer._known) == kept_count

@@ -1,12 +1,15 @@
 """The publish process's desk for deliver processes: who is in sync, whose metrics are shown, what is looked into."""
 
+import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from origin import workers_desk
@@ -170,6 +173,47 @@ def test_what_a_former_publish_process_was_told_is_not_counted_again(paper: Pape
     paper.count(worker, BASELINE, 10, 3)
     paper.count(worker, CURRENT, 12, 3)
     assert paper.shown()["origin_deliver_requests_total"] == 2
+
+
+async def test_what_comes_while_a_page_is_made_waits_for_the_next_one(paper: PaperDesk) -> None:
+    """A page is made in a thread: half of a change on it would be a counter that goes back."""
+    worker = paper.say("deliver-0")
+    paper.count(worker, CURRENT, 5, 1)
+    reached, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        def collect(self) -> list[Metric]:
+            reached.set()
+            assert go_on.wait(10)
+            return []
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Slow())
+    making = asyncio.create_task(asyncio.to_thread(paper.desk.render, registry))
+    assert await asyncio.to_thread(reached.wait, 10)
+    paper.count(worker, CURRENT, 7, 1)  # returns at once
+    paper.hooks.on_left(worker)
+    go_on.set()
+    assert requests_on(await making) == 5
+    assert requests_on(paper.desk.render(CollectorRegistry())) == 7
+
+
+def test_metrics_that_are_none_change_no_page(paper: PaperDesk, caplog: pytest.LogCaptureFixture) -> None:
+    worker = paper.say("deliver-0")
+    paper.count(worker, CURRENT, 5, 1)
+    paper.hooks.on_metrics(worker, metrics_payload(CURRENT, 1, b"no export"))
+    assert requests_on(paper.desk.render(CollectorRegistry())) == 5
+    assert [record.getMessage() for record in caplog.records] == ["metrics of a deliver process not understood"]
+
+
+def requests_on(page: bytes) -> float:
+    (value,) = (
+        sample.value
+        for family in text_string_to_metric_families(page.decode())
+        for sample in family.samples
+        if sample.name == "origin_deliver_requests_total"
+    )
+    return value
 
 
 def test_metrics_of_who_is_not_one_of_ours_are_left_out(paper: PaperDesk) -> None:
