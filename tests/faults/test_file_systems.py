@@ -23,7 +23,7 @@ import yaml
 
 from tests.faults.disks import PLACES, Disk, ForbiddenFiles, server_on, some_disk, start_on
 from tests.integration.process import ServerProcess
-from tests.support.origins import EVENT, Running, make_settings, running_origin
+from tests.support.origins import EVENT, PATIENT, Running, make_settings, running_origin
 from tests.support.packagers import number_now
 from tests.support.reader import PATIENCE_S, Reader
 
@@ -52,7 +52,7 @@ def write_config(folder: Path) -> Path:
         "listen": dict.fromkeys(("publish", "deliver", "admin"), "127.0.0.1:0"),
         "storage": {"path": str(folder / "data"), "ram": "1MiB", "ssd": "1GiB"},
         "workers": 0,  # whose memory and descriptors are looked at
-        "limits": {"segment_bytes": "512KiB"},
+        "limits": PATIENT | {"segment_bytes": "512KiB"},
         "events": [EVENT | {"inspection": {"checks": "none"}}],
     }
     config.write_text(yaml.safe_dump(document))
