@@ -3,7 +3,32 @@
 from collections.abc import Callable
 
 from selection.request_class import RequestClass
-from selection.shedding import Load, LoadLimits, Reason, limit_at_start, refusal
+from selection.shedding import LoadLimits, Reason, limit_at_start, refusal
+
+
+class _Signals:
+    """The load as functions tell it: implements `selection.shedding.Signals`."""
+
+    __slots__ = ("_loop_lag_ms", "_reads_count", "_unsent_bytes")
+
+    def __init__(
+        self, reads_count: Callable[[], int], unsent_bytes: Callable[[], int], loop_lag_ms: Callable[[], float]
+    ) -> None:
+        self._reads_count = reads_count
+        self._unsent_bytes = unsent_bytes
+        self._loop_lag_ms = loop_lag_ms
+
+    @property
+    def reads_count(self) -> int:
+        return self._reads_count()
+
+    @property
+    def unsent_bytes(self) -> int:
+        return self._unsent_bytes()
+
+    @property
+    def loop_lag_ms(self) -> float:
+        return self._loop_lag_ms()
 
 
 class Admission:
@@ -28,9 +53,7 @@ class Admission:
     ) -> None:
         self._limits = limits
         self._limit = limit_at_start(read_time_ms, limits.reads_count_max)
-        self._reads_count = reads_count
-        self._unsent_bytes = unsent_bytes
-        self._loop_lag_ms = loop_lag_ms
+        self._signals = _Signals(reads_count, unsent_bytes, loop_lag_ms)
         self._observe = observe
 
     @property
@@ -44,12 +67,11 @@ class Admission:
         Args:
             needs_read: Whether it would begin a read of the lower tier.
         """
-        load = Load(self._reads_count(), self._unsent_bytes(), self._loop_lag_ms())
-        reason = refusal(request_class, load, self._limits, self._limit.reads_count, needs_read=needs_read)
+        reason = refusal(request_class, self._signals, self._limits, self._limit.reads_count, needs_read=needs_read)
         if reason is not None:
             self._observe(request_class, reason)
         return reason
 
     def observe_read(self, seconds: float) -> None:
         """Learn from a read of the lower tier that has just ended and still counts as in flight."""
-        self._limit = self._limit.after(seconds * 1000, self._reads_count())
+        self._limit = self._limit.after(seconds * 1000, self._signals.reads_count)

@@ -9,10 +9,9 @@ asked (`origin.lane`, or `answer` here) waits, and asks again.
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
-
-from cachetools import LRUCache
 
 from origin.clock import Clock
 from origin.conditional import Representation
@@ -31,7 +30,7 @@ from origin.refusals import (
 from origin.reply import Reply
 from origin.representation import Prepared
 from origin.serving import Gates, Serving, Sources, facts_of
-from origin.steps import DeliverRequest, Heal, Hold, Read, Step
+from origin.steps import DeliverRequest, Hold, Read, Step
 from origin.target import Programme, Programmes, event_of, split_path
 from selection import cache_policy
 from selection.model import Choice, Event, SegmentKey
@@ -55,15 +54,20 @@ PREPARED_PATH_LENGTH_MAX: Final = 256
 _HOLDABLE: Final = (WindowClass.NEXT, WindowClass.DUE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Known:
-    """An answer kept ready: true for this choice, from `made_ms` until `until_ms`."""
+    """An answer kept ready: true for this choice, from `made_ms` until `until_ms`.
+
+    Args:
+        state: Of the catalog when the choice was seen to be in force.
+    """
 
     key: SegmentKey
     choice: Choice
     prepared: Prepared
     made_ms: int
     until_ms: int
+    state: object
 
 
 class Deliverer:
@@ -86,7 +90,7 @@ class Deliverer:
         self._metrics = metrics
         self._serving = Serving(sources, gates, metrics)
         self._manifests = Manifests(sources.catalog, self._serving, gates.backups, clock)
-        self._known: LRUCache[str, _Known] = LRUCache(PREPARED_COUNT)
+        self._known: dict[str, _Known] = {}
 
     async def answer(self, request: DeliverRequest) -> Reply:
         """Answer one request, waiting for what it takes; never raises for what a client or the disk can do."""
@@ -101,7 +105,7 @@ class Deliverer:
             held_ms += self.note_hold(begun_ms, woken=woken)
             step = self.begin(request, held_ms)
         # In the log, not in a header: an answer is the same for everyone.
-        return replace(step, facts={**step.facts, "hold_ms": held_ms}) if held_ms else step
+        return step._replace(facts={**step.facts, "hold_ms": held_ms}) if held_ms else step
 
     def note_hold(self, begun_ms: int, *, woken: bool) -> int:
         """Count one wait that began at `begun_ms`; returns how many ms it was."""
@@ -116,13 +120,21 @@ class Deliverer:
         """
         known = self._known.get(request.raw_path)
         if known is not None and request.method in METHODS and self._is_true(known):
-            heal = self._healer(request, known.key, known.choice)
-            return self._serving.complete(request, self._serving.send(request, known.key, known.prepared, heal))
-        return self._serving.complete(request, self._begin(request, held_ms))
+            heal = partial(self._heal, request, known.key, known.choice)
+            step = self._serving.send(request, known.key, known.prepared, heal)
+        else:
+            step = self._begin(request, held_ms)
+        return self._serving.complete(request, step)
 
     def _is_true(self, known: _Known) -> bool:
-        now_ms = self.clock.now_ms()
-        return known.made_ms <= now_ms < known.until_ms and self._catalog.choice(known.key) == known.choice
+        if not known.made_ms <= self.clock.now_ms() < known.until_ms:
+            return False
+        state = self._catalog.state
+        if known.state is not state:
+            if self._catalog.choice(known.key) != known.choice:
+                return False
+            known.state = state
+        return True
 
     async def fetch(self, read: Read) -> Step:
         """Wait for what is to be sent; returns the answer, or what is to be done instead."""
@@ -163,7 +175,7 @@ class Deliverer:
             if shed is not None:
                 return shed
             prepared = self._prepare(request, event, key, choice, text)
-            return self._serving.send(request, key, prepared, self._healer(request, key, choice))
+            return self._serving.send(request, key, prepared, partial(self._heal, request, key, choice))
         timeout_ms = 0 if request.is_head else self._hold_ms(event, key, now_ms, held_ms)
         if timeout_ms <= 0:
             return self._serving.absent(request, event, key, now_ms)
@@ -204,25 +216,25 @@ class Deliverer:
         until_ms = now_ms + PREPARED_MS
         if key.number is not None:
             until_ms = min(until_ms, expires_ms(event, key.number))
-        self._known[request.raw_path] = _Known(key, choice, prepared, now_ms, until_ms)
+        if len(self._known) >= PREPARED_COUNT:
+            self._known.clear()  # in order of use would cost every answer more than making some anew
+        self._known[request.raw_path] = _Known(key, choice, prepared, now_ms, until_ms, self._catalog.state)
         return prepared
 
-    def _healer(self, request: DeliverRequest, key: SegmentKey, choice: Choice) -> Heal:
-        async def heal(fault: StorageError) -> Step:
-            self._serving.note_fault(fault)
-            if not isinstance(fault, BodyMissing | BodyDamaged):
-                return self._serving.complete(request, storage_fault())
-            if self._catalog.choice(key) == choice:
-                await self._on_lost(key, choice.candidate)
-            renewed = self._catalog.choice(key)
-            if renewed is None and all(is_corrupt(copy) for copy in self._catalog.candidates(key)):
-                programme = self._programmes.get(key.event_id)
-                assert programme is not None, "it was there when this request began"
-                reply = self._serving.absent(request, programme.event, key, self.clock.now_ms())
-                return self._serving.complete(request, reply)
-            if renewed is not None and renewed != choice:  # another copy took over, or it was replaced meanwhile
-                return self.begin(request)
-            # Healed meanwhile, or what takes over could not be recorded: ask again.
+    async def _heal(self, request: DeliverRequest, key: SegmentKey, choice: Choice, fault: StorageError) -> Step:
+        """Return what is to be done where the body of a choice cannot be had."""
+        self._serving.note_fault(fault)
+        if not isinstance(fault, BodyMissing | BodyDamaged):
             return self._serving.complete(request, storage_fault())
-
-        return heal
+        if self._catalog.choice(key) == choice:
+            await self._on_lost(key, choice.candidate)
+        renewed = self._catalog.choice(key)
+        if renewed is None and all(is_corrupt(copy) for copy in self._catalog.candidates(key)):
+            programme = self._programmes.get(key.event_id)
+            assert programme is not None, "it was there when this request began"
+            reply = self._serving.absent(request, programme.event, key, self.clock.now_ms())
+            return self._serving.complete(request, reply)
+        if renewed is not None and renewed != choice:  # another copy took over, or it was replaced meanwhile
+            return self.begin(request)
+        # Healed meanwhile, or what takes over could not be recorded: ask again.
+        return self._serving.complete(request, storage_fault())

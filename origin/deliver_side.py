@@ -49,9 +49,7 @@ class DeliverSide:
         self._shared = shared
         self._server: LaneServer | None = None
         self._lag = LoopLag()
-        self.bodies = TieredBodies(
-            ram, files, lambda result: metrics.cache_requests.labels(result).inc(), self._note_read
-        )
+        self.bodies = TieredBodies(ram, files, metrics.deliveries.read, self._note_read)
         self.waiters = Waiters(
             HoldLimits(limits.hold_ms, limits.holds, limits.holds_per_event, limits.holds_per_segment),
             metrics.holds_in_progress.set,

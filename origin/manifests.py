@@ -1,7 +1,6 @@
 """Packagers' own manifests: which pipeline's copy is delivered."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from origin.backup import Backups
@@ -64,7 +63,7 @@ class Manifests:
         if not manifests:
             detail = f"No pipeline has published {name!r} yet."
             reply = problem(Problem.NOT_PUBLISHED_YET, detail, cache_policy.absent(), event=event.id)
-            return replace(reply, facts=facts)
+            return reply._replace(facts=facts)
         manifest = manifests[0]
         headers = manifest_headers(name, manifest) | life_time(cache_policy.manifest(event))
         prepared = Prepared(
@@ -83,6 +82,6 @@ class Manifests:
                     return self._serving.complete(request, self._next(request, event, name, current))
                 if manifests[1:]:
                     return self._serving.complete(request, self._next(request, event, name, manifests[1:]))
-            return self._serving.complete(request, replace(storage_fault(), facts=facts))
+            return self._serving.complete(request, storage_fault()._replace(facts=facts))
 
         return self._serving.send(request, None, prepared, heal)

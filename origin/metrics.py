@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from origin.connections import Reason as CutReason
 from origin.reply import Reply
+from origin.tally import DeliveryTally
 from selection.desync import Comparison, Difference
 from selection.model import Event, Loss, Rule
 from selection.rank import SEVERITY
@@ -98,19 +99,8 @@ class Metrics:
             ["event", "pipeline"],
             registry=r,
         )
-        self.deliver_requests = Counter(
-            "origin_deliver_requests",
-            "Requests of caches, by what they asked for and what came of it.",
-            ["kind", "outcome"],
-            registry=r,
-        )
-        self.deliver_bytes = Counter("origin_deliver_bytes", "Bytes of bodies delivered.", registry=r)
-        self.deliver_duration = Histogram(
-            "origin_deliver_duration_seconds",
-            "Time to an answer, without the time it was held.",
-            buckets=_SECONDS,
-            registry=r,
-        )
+        self.deliveries = DeliveryTally(_SECONDS)
+        r.register(self.deliveries)
         self.holds_in_progress = Gauge("origin_holds_in_progress", "Requests held now.", registry=r)
         self.hold_duration = Histogram(
             "origin_hold_duration_seconds", "How long a request was held.", ["woken"], buckets=_SECONDS, registry=r
@@ -141,12 +131,6 @@ class Metrics:
         self.connections = Gauge("origin_connections", "Open connections.", ["listener"], registry=r)
         self.connections_refused = Counter(
             "origin_connections_refused", "Connections refused or cut, by reason.", ["listener", "reason"], registry=r
-        )
-        self.cache_requests = Counter(
-            "origin_cache_requests",
-            "Bodies read: from ram, from ssd, or shared with a read in flight.",
-            ["result"],
-            registry=r,
         )
         self.bodies_lost = Counter(
             "origin_bodies_lost", "Copies whose body was missing or damaged.", ["event"], registry=r
@@ -216,10 +200,9 @@ class Metrics:
 
     def observe_delivery(self, reply: Reply, duration_s: float | None) -> None:
         """Count an answer of the deliver listener that took so long beside being held; None where nobody got it."""
-        self.deliver_requests.labels(reply.facts.get("kind", "none"), reply.outcome).inc()
-        self.deliver_bytes.inc(len(reply.body))
-        if duration_s is not None:
-            self.deliver_duration.observe(max(duration_s, 0))
+        kind = reply.facts.get("kind", "none")
+        assert isinstance(kind, str)
+        self.deliveries.answered(kind, reply.outcome, len(reply.body), duration_s)
 
     def refusal_observer(self, listener: str) -> Callable[[str], None]:
         """Return what counts the connections of a listener that are refused or cut, by reason."""
@@ -238,8 +221,6 @@ class Metrics:
         self.storage_errors.labels(error.operation).inc()
 
     def _create_label_sets(self) -> None:
-        for result in ("ram", "ssd", "shared"):
-            self.cache_requests.labels(result)
         for woken in ("yes", "no"):
             self.hold_duration.labels(woken)
         for event in self._events.values():

@@ -8,7 +8,7 @@ bytes is told in `intake`, how its outcomes read in `upload_answers`.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -95,14 +95,14 @@ class Publisher:
                 return admitted
             # A client that waits for 100 sends no body now; what it sends next is another request.
             abandon_body(request)
-            return replace(admitted, close=True)
+            return admitted._replace(close=True)
         target, declared = admitted
         self._change_uploads(+1)
         try:
             reply = await self._take(request, target, declared)
         finally:
             self._change_uploads(-1)
-        return replace(reply, facts={**_facts(target), **reply.facts}, close=self._is_finishing)
+        return reply._replace(facts={**_facts(target), **reply.facts}, close=self._is_finishing)
 
     def _admit(self, request: web.BaseRequest) -> tuple[PublishTarget, Declared] | Reply:
         """Return what is to be taken, or the answer to a request whose body is not even read."""
@@ -118,7 +118,7 @@ class Publisher:
             return json_reply(200, "delete-ignored", {"outcome": "ignored", "detail": detail})
         declared = self._check_head(request, target)
         if isinstance(declared, Reply):
-            return replace(declared, facts=_facts(target))
+            return declared._replace(facts=_facts(target))
         if self._uploads_count >= self._limits.uploads_count:
             detail = f"{self._uploads_count} uploads are in progress, as many as limits.uploads allows; try again."
             return problem(Problem.OVERLOADED, detail)
@@ -249,7 +249,7 @@ class Publisher:
         if isinstance(outcome, Stored | Unchanged):
             reply = upload_answers.taken(target, upload, outcome, self._catalog.choice(upload.key))
             defects = [defect.name for defect in outcome.candidate.defects]
-            return replace(reply, facts={"defects": defects}) if defects else reply
+            return reply._replace(facts={"defects": defects}) if defects else reply
         return upload_answers.refused(target, upload.key, outcome, self._clock.now_ms())
 
     def _limit_bytes(self, target: PublishTarget) -> int:

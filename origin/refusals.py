@@ -1,7 +1,6 @@
 """Answers of the deliver side to what cannot be served: each with the time for which it stays true."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Final
 
@@ -75,7 +74,7 @@ def overloaded(request_class: RequestClass, why: str) -> Reply:
         return _rendered(problem(Problem.OVERLOADED, detail, cache_policy.unavailable(), _retry_after(1)))
     detail = f"{why}, and older segments come after the live edge; ask again later or elsewhere."
     reply = problem(Problem.OVERLOADED, detail, cache_policy.overload(), _retry_after(5))
-    return _rendered(replace(reply, outcome="shed"))
+    return _rendered(reply._replace(outcome="shed"))
 
 
 def storage_fault() -> Reply:
@@ -93,11 +92,11 @@ def probe(*, is_stopping: bool) -> Reply:
     if is_stopping:
         return stopping()
     reply = json_reply(200, "probe", {"status": "ready"})
-    return replace(reply, headers={**reply.headers, **life_time(cache_policy.unavailable())})
+    return reply._replace(headers={**reply.headers, **life_time(cache_policy.unavailable())})
 
 
 def _rendered(reply: Reply) -> Reply:
-    return replace(reply, fields=render_fields({**reply.headers, "Content-Length": str(len(reply.body))}))
+    return reply._replace(fields=render_fields({**reply.headers, "Content-Length": str(len(reply.body))}))
 
 
 def _retry_after(seconds: int) -> dict[str, str]:

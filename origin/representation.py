@@ -33,11 +33,13 @@ class Prepared:
     request_class: RequestClass
     facts: Mapping[str, object]
     whole: bytes = field(init=False)
+    sending: "Sending" = field(init=False)
 
     def __post_init__(self) -> None:
-        # Rendered once: most answers are the whole body.
-        fields = {**self.fields, "Content-Length": str(self.validators.size_bytes)}
-        object.__setattr__(self, "whole", render_fields(fields))
+        # Made once: most answers are the whole body.
+        size_bytes = self.validators.size_bytes
+        object.__setattr__(self, "whole", render_fields({**self.fields, "Content-Length": str(size_bytes)}))
+        object.__setattr__(self, "sending", Sending(200, "served", self.fields, slice(None), size_bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Sending:
     def reply(self, prepared: Prepared, body: Body) -> Reply:
         """Return the answer that carries the body, or its part."""
         if self.status == 200:
-            return Reply(200, self.outcome, prepared.fields, body, prepared.facts, fields=prepared.whole)
+            return Reply(200, self.outcome, prepared.fields, body, prepared.facts, False, prepared.whole)
         return Reply(self.status, self.outcome, self.fields, body[self.part], prepared.facts)
 
 
@@ -63,6 +65,8 @@ def evaluate(headers: Mapping[str, str], prepared: Prepared, *, is_head: bool) -
     Args:
         headers: Those of the request that `conditional.FIELDS` names.
     """
+    if not headers and not is_head:
+        return prepared.sending
     selected = prepared.validators
     evaluation = conditional.evaluate(headers, selected, is_head=is_head) if headers else conditional.Whole()
     match evaluation:
@@ -75,7 +79,7 @@ def evaluate(headers: Mapping[str, str], prepared: Prepared, *, is_head: bool) -
             detail = f"The object has {selected.size_bytes} bytes."
             return problem(Problem.RANGE, detail, cache_policy.absent(), content_range)
         case conditional.Whole():
-            sending = Sending(200, "served", prepared.fields, slice(None), selected.size_bytes)
+            sending = prepared.sending
         case conditional.Part(first, last):
             fields = {**prepared.fields, "Content-Range": f"bytes {first}-{last}/{selected.size_bytes}"}
             sending = Sending(206, "served-part", fields, slice(first, last + 1), last - first + 1)

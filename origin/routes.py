@@ -16,7 +16,6 @@ import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
@@ -90,7 +89,7 @@ class Edge:
     def note(self, reply: Reply, method: str, path: str, duration_s: float, held_ms: int) -> None:
         """Count and log an answer."""
         if method == "HEAD" and reply.body:  # a refusal: its body is not sent
-            reply = replace(reply, body=b"")
+            reply = reply._replace(body=b"")
         self._observe(reply, duration_s - held_ms / 1000)
         self._log(reply, method, path, duration_s, held_ms)
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from origin.admission import Admission
@@ -97,7 +97,7 @@ class Serving:
         reply = not_there(event, key, now_ms)
         if request.is_head or key.number is None or classify(event, key.number, now_ms) in _SHORT_LIVED:
             return self.edge_told(key, reply)
-        return replace(reply, facts=facts_of(key))
+        return reply._replace(facts=facts_of(key))
 
     def edge_told(self, key: SegmentKey, reply: Reply) -> Reply:
         """Add the live edge of the rendition, by which caches compare two origins.
@@ -107,15 +107,15 @@ class Serving:
         number = self._catalog.live_edge(key.event_id, key.rendition_id)
         facts = {**facts_of(key), **reply.facts}
         if number is None:
-            return replace(reply, facts=facts)
-        return replace(reply, facts=facts, headers={**reply.headers, "Live-Origin-Edge": str(number)}, fields=None)
+            return reply._replace(facts=facts)
+        return reply._replace(facts=facts, headers={**reply.headers, "Live-Origin-Edge": str(number)}, fields=None)
 
     def complete(self, request: DeliverRequest, step: Step) -> Step:
         """Add to a refusal where else the same path can be asked for; what is delivered says so already."""
-        if not isinstance(step, Reply) or "Live-Origin-Backup" in step.headers:
+        if not isinstance(step, Reply) or step.outcome == "served" or "Live-Origin-Backup" in step.headers:
             return step
         backups = self._backups.headers(request.raw_path)
-        return replace(step, headers={**step.headers, **backups}, fields=None) if backups else step
+        return step._replace(headers={**step.headers, **backups}, fields=None) if backups else step
 
     def note_fault(self, fault: StorageError) -> None:
         """Count and log a body that cannot be had."""
@@ -124,7 +124,7 @@ class Serving:
 
 
 def _busy(asked: RequestClass, reason: Reason, facts: Mapping[str, object]) -> Reply:
-    return replace(overloaded(asked, f"This origin is busy ({reason})"), facts=facts)
+    return overloaded(asked, f"This origin is busy ({reason})")._replace(facts=facts)
 
 
 def facts_of(key: SegmentKey) -> dict[str, object]:

@@ -8,7 +8,7 @@ cheap and caches keep it, so refusing early costs least.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from selection.request_class import RequestClass
 
@@ -37,14 +37,24 @@ class Reason(StrEnum):
     LOOP_LAG = "loop-lag"
 
 
-class Load(NamedTuple):
-    """The load of one moment.
+class Signals(Protocol):
+    """The load of this moment. Each of them costs something to find out, and is asked for only where it matters."""
 
-    Args:
-        reads_count: Reads of the lower tier in flight.
-        unsent_bytes: Bytes of answers that clients have not taken yet.
-        loop_lag_ms: How late the event loop was lately.
-    """
+    @property
+    def reads_count(self) -> int:
+        """Reads of the lower tier in flight."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes of answers that clients have not taken yet."""
+
+    @property
+    def loop_lag_ms(self) -> float:
+        """How late the event loop was lately."""
+
+
+class Load(NamedTuple):
+    """`Signals` as plain values."""
 
     reads_count: int
     unsent_bytes: int
@@ -170,7 +180,7 @@ _BOUNDS: Final[Mapping[RequestClass, _Bounds]] = {
 
 
 def refusal(
-    request_class: RequestClass, load: Load, limits: LoadLimits, reads_limit: int, *, needs_read: bool
+    request_class: RequestClass, load: Signals, limits: LoadLimits, reads_limit: int, *, needs_read: bool
 ) -> Reason | None:
     """Return why a request is refused, or None if it is admitted. Who publishes is never refused here.
 

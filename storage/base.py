@@ -236,10 +236,14 @@ class BucketUse:
 class Catalog(Protocol):
     """The journal folded into memory: what exists and what is chosen. Answers never wait.
 
-    `used_bytes` is the size of all bodies of segments and init segments that a request may need.
+    `used_bytes` is the size of all bodies of segments and init segments that a request may need. `state` is another
+    object after each change: what was found out while it was the same is still so.
     """
 
     used_bytes: int
+
+    @property
+    def state(self) -> object: ...
 
     def apply(self, entry: Entry) -> None: ...
 

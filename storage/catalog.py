@@ -45,6 +45,7 @@ class MemoryCatalog:
 
     def __init__(self, read_slots_count: int = READ_SLOTS_COUNT) -> None:
         self.used_bytes = 0
+        self.state = object()
         self._events: dict[str, EventRecords] = {}
         self._read: LRUCache[SegmentKey, Answers] = LRUCache(read_slots_count)
         self._has_read = False
@@ -63,6 +64,7 @@ class MemoryCatalog:
 
     def apply(self, entry: Entry) -> None:
         """Fold one entry in."""
+        self.state = object()
         self._folds[entry.kind](entry)
 
     # -- What it tells

@@ -26,6 +26,10 @@ class FollowingCatalog:
     def used_bytes(self, size_bytes: int) -> None:
         self.current.used_bytes = size_bytes
 
+    @property
+    def state(self) -> object:
+        return self.current.state
+
     def apply(self, entry: Entry) -> None:
         self.current.apply(entry)
 

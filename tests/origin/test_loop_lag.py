@@ -105,6 +105,7 @@ async def test_what_is_not_measured_is_no_lag(clock: Monotonic) -> None:
 async def test_a_callback_that_holds_up_the_loop_shows() -> None:
     lag = LoopLag()
     lag.start()
+    shown_ms = 0.0
     for _ in range(2):
         until = time.monotonic() + 0.06
         while time.monotonic() < until:

@@ -119,7 +119,7 @@ def test_labels_are_bounded_by_the_configuration(metrics: Metrics) -> None:
 
 def test_two_origins_in_one_process_do_not_share_metrics(metrics: Metrics, clock: FakeClock) -> None:
     other = Metrics(CollectorRegistry(), [EVENT], clock.now_ms, lambda *pipeline: None)
-    other.deliver_bytes.inc(5)
+    other.deliveries.answered("segment", "served", 5, 0.1)
     assert samples(metrics, "origin_deliver_bytes_total") == {(): 0}
 
 

@@ -34,7 +34,7 @@ def worker() -> Process:
 def test_without_workers_the_page_is_that_of_the_process_without_notes_of_creation(merged: MergedMetrics) -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry, [EVENT], lambda: 0, lambda *_: None)
-    metrics.deliver_duration.observe(0.02)
+    metrics.deliveries.answered("segment", "served", 7, 0.02)
     Info("build", "What runs.", registry=registry).info({"version": 'a"\\\n'})
     alone: list[list[Sample]] = [
         family.samples for family in families(generate_latest(registry)) if not family.name.endswith("_created")
