@@ -1,24 +1,25 @@
 """The fast lane of the deliver listener: GET and HEAD without a task, a request object or a response object.
 
-aiohttp parses every request, with its limits. One that is plain (a GET or HEAD without a body, its path in plain
-characters) is answered right there, in the turn of the event loop in which it came; a held one waits as a place in the
-waiting list and is answered by whoever wakes it. All others go aiohttp's way, through `routes.Edge.handle`. Both
-ways ask `deliver.Deliverer`, so they answer alike; requests of one connection are answered in their order.
+aiohttp parses every request, with its limits, unless its like was parsed before (`heads`). One that is plain (a GET or
+HEAD without a body, its path in plain characters) is answered right there, in the turn of the event loop in which it
+came; a held one waits as a place in the waiting list and is answered by whoever wakes it. All others go aiohttp's way,
+through `routes.Edge.handle`. Both ways ask `deliver.Deliverer`, so they answer alike; requests of one connection are
+answered in their order.
 
 One answer at a time: what comes while an answer is on its way, or while its bytes wait for the client to take
 them, goes behind it.
 """
 
 import asyncio
-import re
 import time
 from typing import Final, Protocol
 
-from aiohttp import EMPTY_PAYLOAD, HttpVersion10
+from aiohttp import EMPTY_PAYLOAD
 from aiohttp.http import RawRequestMessage
 
 from origin.conditional import FIELDS
 from origin.deliver import Deliverer
+from origin.heads import PLAIN_PATH, KnownHeads
 from origin.rendering import http_head
 from origin.reply import Reply
 from origin.routes import Edge
@@ -27,8 +28,6 @@ from origin.waiters import Place, Release, Waiters
 from storage.base import Body
 
 _METHODS: Final = ("GET", "HEAD")
-# What a path may consist of to mean the same decoded and as it was received.
-_PLAIN_PATH: Final = re.compile(r"/[A-Za-z0-9/@._~$=,+:-]*")
 
 
 def plain_request(message: RawRequestMessage, payload: object) -> DeliverRequest | None:
@@ -36,7 +35,7 @@ def plain_request(message: RawRequestMessage, payload: object) -> DeliverRequest
     if message.method not in _METHODS or payload is not EMPTY_PAYLOAD or message.upgrade or message.chunked:
         return None
     path = message.path.partition("?")[0]
-    if _PLAIN_PATH.fullmatch(path) is None:
+    if PLAIN_PATH.fullmatch(path) is None:
         return None
     headers = message.headers
     if "Expect" in headers:
@@ -57,7 +56,11 @@ class Connection(Protocol):
 
 
 class Exchange:
-    """One request of the fast lane, until its answer has been taken."""
+    """One request of the fast lane, until its answer has been taken.
+
+    Args:
+        must_close: The client wants the connection to end with the answer.
+    """
 
     __slots__ = (
         "_begun_s",
@@ -65,7 +68,8 @@ class Exchange:
         "_desk",
         "_held_ms",
         "_is_answered",
-        "_message",
+        "_is_version_10",
+        "_must_close",
         "_place",
         "_reading",
         "_release",
@@ -73,12 +77,19 @@ class Exchange:
     )
 
     def __init__(
-        self, desk: "LaneDesk", connection: Connection, message: RawRequestMessage, request: DeliverRequest
+        self,
+        desk: "LaneDesk",
+        connection: Connection,
+        request: DeliverRequest,
+        *,
+        must_close: bool,
+        is_version_10: bool = False,
     ) -> None:
         self.request = request
         self._desk = desk
         self._connection = connection
-        self._message = message
+        self._must_close = must_close
+        self._is_version_10 = is_version_10
         self._begun_s = time.monotonic()
         self._held_ms = 0
         self._is_answered = False
@@ -139,15 +150,17 @@ class Exchange:
 
     def _answer(self, reply: Reply) -> None:
         self._is_answered = True
-        message = self._message
-        must_close = message.should_close or self._connection.is_closing
-        head = http_head(reply, is_version_10=message.version == HttpVersion10, must_close=must_close)
-        self._connection.send(head, reply.body if message.method != "HEAD" else b"", must_close=must_close)
-        if self._release is not None:
-            self._release.note_written()
+        request, desk = self.request, self._desk
+        must_close = self._must_close or self._connection.is_closing
+        head = http_head(reply, is_version_10=self._is_version_10, must_close=must_close)
+        self._connection.send(head, b"" if request.is_head else reply.body, must_close=must_close)
+        if self._release is None:
+            desk.edge.note(reply, request.method, request.path, self._duration_s, self._held_ms)
+            return
+        self._release.note_written()
         # After everyone who was released together has been written to.
         asyncio.get_running_loop().call_soon(
-            self._desk.edge.note, reply, self.request.method, self.request.path, self._duration_s, self._held_ms
+            desk.edge.note, reply, request.method, request.path, self._duration_s, self._held_ms
         )
 
 
@@ -158,8 +171,10 @@ class LaneDesk:
         self.deliverer = deliverer
         self.waiters = waiters
         self.edge = edge
+        self.heads = KnownHeads()
 
-    def open(self, connection: Connection, message: RawRequestMessage, payload: object) -> Exchange | None:
-        """Return the exchange that a message begins, or None if it is not for this lane."""
-        request = plain_request(message, payload)
-        return None if request is None else Exchange(self, connection, message, request)
+    def open(
+        self, connection: Connection, request: DeliverRequest, *, must_close: bool, is_version_10: bool = False
+    ) -> Exchange:
+        """Return the exchange that a request begins."""
+        return Exchange(self, connection, request, must_close=must_close, is_version_10=is_version_10)

@@ -1,4 +1,4 @@
-"""Receiving uploads over aiohttp without losing a complete one. Leans on its private names, as `server` does.
+"""Receiving uploads over aiohttp without losing a complete one.
 
 Packagers close the connection right after the last byte and never read the answer; ffmpeg does so after
 each upload, and at its end in persistent mode with requests still queued. aiohttp 3.14 then
@@ -26,7 +26,8 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpProcessingError, RawRequestMessage, StreamWriter
 from aiohttp.streams import StreamReader
 
-from origin.server import Handler, OriginProtocol, OriginServer
+from origin.aiohttp_inside import Handler, InsideRequest, linger
+from origin.server import OriginProtocol, OriginServer
 
 # How long a connection stays after an answer that makes its body needless, in seconds: long enough for a client
 # that sent the body all the same to read the answer, before closing on unread bytes resets the connection.
@@ -48,31 +49,17 @@ class BodyTruncated(Exception):
     """The connection or the encoding ended before the body did."""
 
 
-class UploadRequest(web.BaseRequest):
-    """A request whose complete body outlives its connection."""
-
-    def _cancel(self, exc: BaseException) -> None:
-        if not self.content.is_eof():
-            super()._cancel(exc)
-
-
 class UploadProtocol(OriginProtocol):
     """A connection whose complete requests outlive it."""
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Hand what arrived whole behind the request in progress to the server, then end as usual.
-
-        A connection that waits for its next request (`_waiter` is set) has taken over what just arrived
-        before this is called, as both are queued in that order on the event loop.
-        """
-        server = self._manager
-        orphans = [] if self._waiter is not None else [item for item in self._messages if item[1].is_eof()]
+        """Hand what arrived whole behind the request in progress to the server, then end as usual."""
+        server = self._server
+        orphans = self.left_behind()
         super().connection_lost(exc)
-        if not isinstance(server, UploadServer):
-            return
+        assert isinstance(server, UploadServer), "it made this connection"
         for message, payload in orphans:
-            if isinstance(message, RawRequestMessage):
-                server.handle_orphan(message, payload, self)
+            server.handle_orphan(message, payload, self)
 
 
 class UploadServer(OriginServer):
@@ -89,14 +76,14 @@ class UploadServer(OriginServer):
         self._orphans: set[asyncio.Task[web.StreamResponse]] = set()
 
     def __call__(self) -> UploadProtocol:
-        return UploadProtocol(self, loop=self._loop, **self._kwargs)
+        return UploadProtocol(self, **self.connection_options)
 
     def handle_orphan(self, message: RawRequestMessage, payload: StreamReader, protocol: UploadProtocol) -> None:
         """Handle a request whose connection has gone; its answer is dropped.
 
         In a task of its own: the connection's may have ended already, when an answer found the client gone.
         """
-        task = self._loop.create_task(self._handle_orphan(message, payload, protocol))
+        task = self.loop.create_task(self._handle_orphan(message, payload, protocol))
         self._orphans.add(task)
         task.add_done_callback(self._orphans.discard)
 
@@ -109,7 +96,7 @@ class UploadServer(OriginServer):
     ) -> web.StreamResponse:
         task = asyncio.current_task()
         assert task is not None, "a coroutine runs in a task"
-        writer = StreamWriter(protocol, self._loop)
+        writer = StreamWriter(protocol, self.loop)
         return await self.request_handler(self._make_upload(message, payload, protocol, writer, task))
 
     def _make_upload(
@@ -119,8 +106,8 @@ class UploadServer(OriginServer):
         protocol: web.RequestHandler,
         writer: AbstractStreamWriter,
         task: "asyncio.Task[Any]",
-    ) -> UploadRequest:
-        return UploadRequest(message, payload, protocol, writer, task, self._loop)
+    ) -> InsideRequest:
+        return InsideRequest(message, payload, protocol, writer, task, self.loop)
 
 
 async def send_continue(request: web.BaseRequest) -> None:
@@ -135,7 +122,7 @@ async def send_continue(request: web.BaseRequest) -> None:
 
 def abandon_body(request: web.BaseRequest) -> None:
     """Do not wait for a body that its client will not send, having asked first and been refused."""
-    request.protocol._lingering_time = ABANDONED_LINGER_S
+    linger(request, ABANDONED_LINGER_S)
 
 
 async def read_body(request: web.BaseRequest, limit_bytes: int, idle_ms: int) -> bytes:

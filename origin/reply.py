@@ -14,7 +14,6 @@ from origin.headers import life_time
 from selection.cache_policy import CachePolicy
 from storage.base import Body
 
-
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 

@@ -2,20 +2,16 @@
 
 aiohttp bounds the time between requests, but not the time of a request's head, of an answer, or the number of
 connections. What is added costs nothing for a request that comes in one piece: a comparison in `data_received`.
-
-This module leans on private names of aiohttp: `_messages`, `_waiter` and `_request_count`, to know whether the head of
-a request is awaited; `_task_handler`, whose end is the end of a connection; `_keepalive_handle` and
-`_process_keepalive`; `_close`, `_force_close`; `_make_error_handler`.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import LineTooLong
 
+from origin.aiohttp_inside import Handler, InsideProtocol, InsideServer, are_fields_too_many
 from origin.connections import (
     FIELDS_COUNT_MAX,
     ConnectionLimits,
@@ -35,12 +31,8 @@ from selection import cache_policy
 
 log = logging.getLogger(__name__)
 
-# How both parsers of aiohttp tell that there are more than `FIELDS_COUNT_MAX`.
 # What is no HTTP gets so many lines a second for each listener: it costs a hostile client nothing.
 JUNK_LINES_PER_S: Final = 10
-_TOO_MANY_FIELDS: Final = "Too many headers received"
-
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 def response_of(reply: Reply) -> web.Response:
@@ -53,17 +45,17 @@ def response_of(reply: Reply) -> web.Response:
     return response
 
 
-class OriginProtocol(web.RequestHandler):
+class OriginProtocol(InsideProtocol):
     """A connection whose every answer is ours: with a cache life time, and without a word about the software."""
 
     __slots__ = (
         "_address",
-        "_body",
         "_early_bytes",
         "_head_by_s",
         "_head_bytes",
         "_head_timer",
         "_is_parting",
+        "_newest_body",
         "_send_watch",
         "_server",
         "_wire",
@@ -81,24 +73,10 @@ class OriginProtocol(web.RequestHandler):
         # Of a head that is not whole, while the request before it is being answered.
         self._early_bytes = 0
         # Of the newest request in aiohttp's hands.
-        self._body: StreamReader | None = None
+        self._newest_body: StreamReader | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._send_watch: SendWatch | None = None
         self._is_parting = False
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no request is being answered or waits for that."""
-        waiter = self._waiter
-        return waiter is not None and not waiter.done() and not self._messages
-
-    @property
-    def is_writing_paused(self) -> bool:
-        """Whether the client has yet to take what was written; until then no further answer may be."""
-        return self._paused
-
-    async def turn(self) -> None:
-        """Wait until whatever is before the request in aiohttp's hands has been answered."""
 
     # -- connecting and leaving
 
@@ -112,10 +90,9 @@ class OriginProtocol(web.RequestHandler):
             return
         self._address, self._wire = address, wire
         super().connection_made(transport)
-        if self._task_handler is not None:
-            self._task_handler.add_done_callback(self._note_end)
-        self._head_by_s = self._loop.time() + self._server.limits.head_ms / 1000
-        self._head_timer = self._loop.call_at(self._head_by_s, self._check_head)
+        self.when_ended(self._note_end)
+        self._head_by_s = self.loop.time() + self._server.limits.head_ms / 1000
+        self._head_timer = self.loop.call_at(self._head_by_s, self._check_head)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Free what the connection was counted with."""
@@ -148,16 +125,20 @@ class OriginProtocol(web.RequestHandler):
 
         What follows a whole request in one piece counts from the next piece on; `keepalive` ends it if there is none.
         """
-        count, body = self._request_count, self._body
+        count, body = self.heads_count, self._newest_body
         is_of_body = body is not None and not body.is_eof()
         super().data_received(data)
-        if self._request_count != count:
-            self._head_by_s, self._early_bytes = 0.0, 0
-            self._body = self._messages[-1][1] if self._messages else None
+        if self.heads_count != count:
+            self.head_is_whole()
+            self._newest_body = self.queued[-1][1] if self.queued else None
         elif data and self.is_idle:
             self._note_piece(data)
         elif data and not is_of_body:
             self._note_early(data)
+
+    def head_is_whole(self) -> None:
+        """No head is awaited any more."""
+        self._head_by_s, self._early_bytes = 0.0, 0
 
     def _note_early(self, data: bytes) -> None:
         """Count what came of a head while an answer before it is awaited; there is no way to refuse it in its turn."""
@@ -171,9 +152,9 @@ class OriginProtocol(web.RequestHandler):
             if not data.strip(b"\r\n"):
                 return  # empty lines may stand before a request (RFC 9112, 2.2)
             self._head_bytes = 0
-            self._head_by_s = self._loop.time() + self._server.limits.head_ms / 1000
+            self._head_by_s = self.loop.time() + self._server.limits.head_ms / 1000
             if self._head_timer is None:
-                self._head_timer = self._loop.call_at(self._head_by_s, self._check_head)
+                self._head_timer = self.loop.call_at(self._head_by_s, self._check_head)
         self._head_bytes += len(data)
         if self._head_bytes > self._server.limits.head_bytes_total:
             self._dismiss(self._server.last_answers.too_large, Reason.HEAD_SIZE)
@@ -181,10 +162,10 @@ class OriginProtocol(web.RequestHandler):
     def _check_head(self) -> None:
         """The one timer: armed at connecting, and then by a head that comes in pieces; requests do not touch it."""
         self._head_timer = None
-        if not self._head_by_s or self._force_close or self._close:
+        if not self._head_by_s or self.is_closing:
             return
-        if self._loop.time() < self._head_by_s:
-            self._head_timer = self._loop.call_at(self._head_by_s, self._check_head)
+        if self.loop.time() < self._head_by_s:
+            self._head_timer = self.loop.call_at(self._head_by_s, self._check_head)
         else:
             self._dismiss(self._server.last_answers.too_slow, Reason.HEAD_TIMEOUT)
 
@@ -195,12 +176,9 @@ class OriginProtocol(web.RequestHandler):
         self._wire.write(http_head(reply, is_version_10=False, must_close=True) + reply.body)
         self._part()
 
-    def _process_keepalive(self) -> None:
+    def keepalive_due(self) -> float:
         """A head on its way has a limit of its own."""
-        if self._head_by_s:
-            self._keepalive_handle = self._loop.call_at(self._head_by_s, self._process_keepalive)
-        else:
-            super()._process_keepalive()
+        return self._head_by_s
 
     # -- what cannot be parsed
 
@@ -225,23 +203,12 @@ class OriginProtocol(web.RequestHandler):
         server = self._server
         if isinstance(exc, LineTooLong):
             server.observe(Reason.HEAD_SIZE)
-            # The parsers tell which limit it was; the one in Python (aiohttp without its extensions) does not for a
-            # field that came in pieces, but has the lines before it.
-            is_target = exc.args[1] == self.max_line_size and not getattr(self._parser, "_lines", ())
-            return server.last_answers.target_too_long if is_target else server.last_answers.too_large
-        if getattr(exc, "message", "") == _TOO_MANY_FIELDS:
+            answers = server.last_answers
+            return answers.target_too_long if self.is_target_too_long(exc) else answers.too_large
+        if are_fields_too_many(exc):
             server.observe(Reason.HEAD_SIZE)
             return server.last_answers.too_large
         return problem(Problem.BAD_REQUEST, "This is no HTTP request.", cache_policy.absent())
-
-    def _make_error_handler(self, err_info: Any) -> Handler:
-        handler = super()._make_error_handler(err_info)
-
-        async def in_turn(request: web.BaseRequest) -> web.StreamResponse:
-            await self.turn()
-            return await handler(request)
-
-        return in_turn
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -282,7 +249,7 @@ class OriginProtocol(web.RequestHandler):
         self._wire.abort()
 
 
-class OriginServer(web.Server):
+class OriginServer(InsideServer):
     """The low-level server of every listener.
 
     Args:
@@ -315,7 +282,7 @@ class OriginServer(web.Server):
         super().__init__(handler, access_log=None, **bounds | kwargs)
 
     def __call__(self) -> OriginProtocol:
-        return OriginProtocol(self, loop=self._loop, **self._kwargs)
+        return OriginProtocol(self, **self.connection_options)
 
     def refuse(self, transport: asyncio.Transport, reason: Reason) -> None:
         """Answer a connection too many, before it has asked anything."""

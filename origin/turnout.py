@@ -1,92 +1,82 @@
-"""Connections of the deliver listener: aiohttp's, with a turnout before its queue that leads to the fast lane.
-
-Leans on aiohttp's private names, as only `origin.receive` and `origin.server` do beside it: `_parser`, whose messages
-it sees first; `_messages` and `_waiter`, to know that nothing is before a request; `_max_msg_queue_size`, as the parser
-keeps back what is beyond; `_request_count`; `_next_keepalive_close_time`; `_close` and `_force_close`.
-"""
+"""Connections of the deliver listener: aiohttp's, with a turnout before its queue that leads to the fast lane."""
 
 import asyncio
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 from aiohttp.http import RawRequestMessage
 
-from origin.lane import Exchange, LaneDesk
-from origin.server import Handler, OriginProtocol, OriginServer
+from origin.aiohttp_inside import Handler
+from origin.lane import Exchange, LaneDesk, plain_request
+from origin.server import OriginProtocol, OriginServer
+from origin.steps import DeliverRequest
 from storage.base import Body
-
-
-class _Turnout:
-    """Stands before aiohttp's parser and takes out the messages that the fast lane answers."""
-
-    def __init__(self, parser: Any, connection: "LaneProtocol") -> None:
-        self._parser = parser
-        self._connection = connection
-
-    def feed_data(self, data: bytes) -> tuple[Sequence[Any], bool, bytes]:
-        """Parse, and return what was not taken."""
-        messages, upgraded, tail = self._parser.feed_data(data)
-        if not messages or self._connection.is_flooded(len(messages)):
-            return messages, upgraded, tail
-        taken = 0
-        for message, payload in messages:
-            if not self._connection.take(message, payload):
-                break
-            taken += 1
-            self._parser.message_consumed()
-        return messages[taken:], upgraded, tail
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._parser, name)
 
 
 class LaneProtocol(OriginProtocol):
     """A connection of the deliver listener."""
+
+    __slots__ = ("_behind", "_desk", "_exchange", "_is_between", "_taken")
 
     def __init__(self, manager: "LaneServer", **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._desk = manager.desk
         self._exchange: Exchange | None = None
         self._behind: list[asyncio.Future[None]] = []
-        self._parser = _Turnout(self._parser, self)  # type: ignore[assignment]  # what it does not do, it hands on
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether no further request is to be taken from this connection."""
-        return self._force_close or self._close
+        # Whether the parser is where a request begins, as far as that is known.
+        self._is_between = True
+        # What was taken of the bytes that are being parsed.
+        self._taken: tuple[RawRequestMessage, DeliverRequest] | None = None
+        self.look_first()
 
     @property
     def is_idle(self) -> bool:
         """Whether no request is being answered in either lane."""
         return self._exchange is None and super().is_idle
 
-    def is_flooded(self, messages_count: int) -> bool:
-        """Tell whether so many requests came at once that the parser kept more back: aiohttp's queue handles that."""
-        return messages_count >= self._max_msg_queue_size
+    def data_received(self, data: bytes) -> None:
+        """Answer what is one request whose like was seen before; let aiohttp parse all else, and learn from it."""
+        if self._is_between and self._is_free:
+            asked = self._desk.heads.find(data)
+            if asked is not None:
+                self.head_is_whole()
+                self._begin(self._desk.open(self, asked.request, must_close=asked.must_close))
+                return
+        taken = self._parse(data)
+        self._is_between = taken is not None and self._desk.heads.learn(data, *taken)
+
+    def _parse(self, data: bytes) -> tuple[RawRequestMessage, DeliverRequest] | None:
+        """Let aiohttp take bytes; returns what was taken of them here last."""
+        self._taken = None
+        super().data_received(data)
+        return self._taken
 
     def take(self, message: object, payload: object) -> bool:
         """Answer a message in the fast lane if nothing is before it; returns whether it was taken."""
-        if self._exchange is not None or self._messages or self._is_aiohttp_busy:
+        if not isinstance(message, RawRequestMessage) or not self._is_free:
             return False
-        if not isinstance(message, RawRequestMessage) or self.transport is None or self.writing_paused:
+        request = plain_request(message, payload)
+        if request is None:
             return False
-        exchange = self._desk.open(self, message, payload)
-        if exchange is None:
-            return False
-        self._exchange = exchange
-        self._request_count += 1  # tells `data_received` that the head is whole
-        exchange.go_on()
+        self._taken = message, request
+        is_version_10 = message.version == HttpVersion10
+        must_close = message.should_close
+        self._begin(self._desk.open(self, request, must_close=must_close, is_version_10=is_version_10))
         return True
 
     @property
-    def _is_aiohttp_busy(self) -> bool:
-        waiter = self._waiter
-        if waiter is None:
-            return self._request_count > 0  # before the first request, aiohttp's task may not have begun yet
-        return waiter.done()
+    def _is_free(self) -> bool:
+        """Whether nothing is before a request that comes now, and it can be answered."""
+        if self._exchange is not None or self.is_occupied:
+            return False
+        return self.transport is not None and not self.is_writing_paused and not self.is_closing
+
+    def _begin(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self.heads_count += 1  # tells `server` that the head is whole
+        exchange.go_on()
 
     def send(self, head: bytes, body: Body, *, must_close: bool) -> None:
         """Write the answer of the exchange in progress; it ends when the client has taken (nearly) all of it."""
@@ -100,7 +90,7 @@ class LaneProtocol(OriginProtocol):
         if must_close:
             self._end_exchange()
             self.force_close()  # what is written is sent before the connection ends
-        elif not self.writing_paused:
+        elif not self.is_writing_paused:
             self._end_exchange()
 
     def resume_writing(self) -> None:
@@ -120,7 +110,7 @@ class LaneProtocol(OriginProtocol):
     async def turn(self) -> None:
         """Wait until the answers before this request have been written."""
         if self._exchange is not None:
-            future: asyncio.Future[None] = self._loop.create_future()
+            future: asyncio.Future[None] = self.loop.create_future()
             self._behind.append(future)
             await future
 
@@ -133,7 +123,7 @@ class LaneProtocol(OriginProtocol):
 
     def _end_exchange(self) -> None:
         self._exchange = None
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        self.keepalive_until_s = self.loop.time() + self.keepalive_s
         if self._behind:
             self._let_go_on()
 
@@ -143,11 +133,11 @@ class LaneProtocol(OriginProtocol):
             if not future.done():
                 future.set_result(None)
 
-    def _process_keepalive(self) -> None:
+    def keepalive_due(self) -> float:
         """A connection on which a request is held is not idle."""
         if self._exchange is not None:
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        super()._process_keepalive()
+            self.keepalive_until_s = self.loop.time() + self.keepalive_s
+        return super().keepalive_due()
 
 
 class LaneServer(OriginServer):
@@ -175,4 +165,4 @@ class LaneServer(OriginServer):
         super().__init__(in_turn, **kwargs)
 
     def __call__(self) -> LaneProtocol:
-        return LaneProtocol(self, loop=self._loop, **self._kwargs)
+        return LaneProtocol(self, **self.connection_options)

@@ -7,7 +7,8 @@ from unittest.mock import patch
 
 import pytest
 
-from origin import lane
+from origin import lane, turnout
+from origin.heads import KnownHeads
 from tests.integration.lane_site import HELD, NEW, NEXT, encoded, fill, segment_at, until_read
 from tests.origin.raw_client import RawClient, body_of, connected, fields_of, request, status_of
 from tests.origin.site import EXPIRED, NUMBER, Site, open_site, until
@@ -65,14 +66,19 @@ def _opened() -> Any:
     taken: list[str] = []
     former = lane.LaneDesk.open
 
-    def open_and_count(desk: lane.LaneDesk, *arguments: Any) -> lane.Exchange | None:
-        exchange = former(desk, *arguments)
-        if exchange is not None:
-            taken.append(exchange.request.raw_path)
+    def open_and_count(desk: lane.LaneDesk, *arguments: Any, **options: Any) -> lane.Exchange:
+        exchange = former(desk, *arguments, **options)
+        taken.append(exchange.request.raw_path)
         return exchange
 
     with patch.object(lane.LaneDesk, "open", open_and_count):
         yield taken
+
+
+async def ask_anew(site: Site, data: bytes) -> bytes:
+    """Ask on a connection of its own."""
+    async with connected(site.origin.deliver_address) as client:
+        return await client.ask(data)
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
@@ -84,14 +90,17 @@ async def test_both_lanes_give_the_same_bytes(tmp_path: Path, opened: list[str],
         for case, method, path, lines in ANSWERS:
             data = request(path, *(line.replace(ETAG, etag) for line in lines), method=method, version=version)
             opened.clear()
-            async with connected(site.origin.deliver_address) as client:
-                fast = await client.ask(data)
+            with patch.object(KnownHeads, "find", return_value=None):
+                parsed = await ask_anew(site, data)
                 assert len(opened) == 1, case
-            with patch.object(lane, "plain_request", return_value=None):
-                async with connected(site.origin.deliver_address) as client:
-                    slow = await client.ask(data)
-            assert len(opened) == 1, case
-            assert fast == slow, case
+                with patch.object(turnout, "plain_request", return_value=None):
+                    slow = await ask_anew(site, data)
+                assert len(opened) == 1, case
+            with patch.object(turnout, "plain_request", side_effect=lane.plain_request) as reads_anew:
+                known = await ask_anew(site, data)
+            assert len(opened) == 2, case
+            assert bool(reads_anew.call_count) == (version == "1.0" or "?" in path), case
+            assert parsed == slow == known, case
 
 
 # What it is called, the request, the status of its answer.

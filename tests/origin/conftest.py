@@ -1,11 +1,13 @@
 """What tests of the edge ask for by name."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import uvloop
+from aiohttp import http_parser, web_protocol
 
 from tests.origin.site import Site, open_site
 
@@ -13,7 +15,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 _LOOPS: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 # What these modules test depends on how a loop sends, pauses and closes.
-_ON_EVERY_LOOP = ("test_server", "test_farewell", "test_turnout")
+_ON_EVERY_LOOP = ("test_server", "test_farewell", "test_turnout", "test_aiohttp_inside")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:
@@ -28,3 +30,14 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     """An origin with one event, two renditions and the pipelines `a` and `b`, when segment 1000 becomes due."""
     async with open_site(tmp_path) as site:
         yield site
+
+
+@pytest.fixture(params=["c", "python"])
+def parser(request: pytest.FixtureRequest) -> Iterator[str]:
+    """aiohttp's parser with and without its extensions."""
+    if request.param == "python":
+        with patch.object(web_protocol, "HttpRequestParser", http_parser.HttpRequestParserPy):
+            yield "python"
+    else:
+        assert http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy, "there are no extensions"
+        yield "c"

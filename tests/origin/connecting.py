@@ -10,8 +10,9 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
+from origin.aiohttp_inside import Handler
 from origin.connections import ConnectionLimits
-from origin.server import Handler, OriginServer
+from origin.server import OriginServer
 
 PATIENCE_S: Final = 20
 # Far beyond what a test takes, where a limit is not the one that is tested.

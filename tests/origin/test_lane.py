@@ -127,25 +127,21 @@ async def lanes() -> AsyncIterator[Lanes]:
 
 
 def begin(lanes: Lanes, asked: RawRequestMessage, wire: Wire) -> Exchange:
-    exchange = lanes.server.desk.open(wire, asked, EMPTY_PAYLOAD)
-    assert exchange is not None
+    request = plain_request(asked, EMPTY_PAYLOAD)
+    assert request is not None
+    is_version_10 = asked.version == HttpVersion10
+    exchange = lanes.server.desk.open(wire, request, must_close=asked.should_close, is_version_10=is_version_10)
     exchange.go_on()
     return exchange
 
 
-async def test_what_it_does_not_take_begins_nothing(lanes: Lanes) -> None:
-    assert lanes.server.desk.open(Wire(), message("/%31"), EMPTY_PAYLOAD) is None
-    assert lanes.script.begun == []
-
-
-async def test_an_answer_that_is_there_is_sent_before_it_is_told(lanes: Lanes) -> None:
+async def test_an_answer_that_is_there_is_sent(lanes: Lanes) -> None:
     wire = Wire()
     begin(lanes, message("/1"), wire)
     ((head, body, must_close),) = wire.sent
     assert head.startswith(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n")
     assert (body, must_close) == (b"/1", False)
-    assert lanes.told == []
-    await until(lambda: lanes.outcomes == ["served"])
+    assert lanes.outcomes == ["served"]
 
 
 async def test_a_head_is_sent_without_its_body_but_with_its_length(lanes: Lanes) -> None:

@@ -15,11 +15,11 @@ from aiohttp.streams import StreamReader
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
+from origin.aiohttp_inside import InsideRequest
 from origin.receive import (
     BodyStalled,
     BodyTooLarge,
     BodyTruncated,
-    UploadRequest,
     decode_gzip,
     read_body,
     send_continue,
@@ -119,10 +119,10 @@ async def test_a_reader_that_is_cancelled_is_cancelled() -> None:
         await reading
 
 
-def make_upload(stream: StreamReader) -> UploadRequest:
+def make_upload(stream: StreamReader) -> InsideRequest:
     message: Any = make_mocked_request("PUT", "/derby/a/v720/7.m4s")._message
     loop = asyncio.get_running_loop()
-    return UploadRequest(message, stream, Mock(), Mock(), Mock(), loop)
+    return InsideRequest(message, stream, Mock(), Mock(), Mock(), loop)
 
 
 async def test_a_body_that_arrived_whole_outlives_its_connection() -> None:

@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from aiohttp import base_protocol, http_parser, web_protocol
 
 from origin.steps import Step
 from tests.origin.lanes import LARGE_BYTES, Lanes, large_body, open_lanes, slow
@@ -19,46 +18,6 @@ SHORT_MS = 60
 HEAD_MS = 500
 # What both loops take before they say that the client has not taken it.
 HIGH_WATER_BYTES = 64 * 1024
-
-
-@pytest.fixture(params=["c", "python"])
-def parser(request: pytest.FixtureRequest) -> Iterator[str]:
-    """aiohttp's parser with and without its extensions."""
-    if request.param == "python":
-        with patch.object(web_protocol, "HttpRequestParser", http_parser.HttpRequestParserPy):
-            yield "python"
-    else:
-        yield "c"
-
-
-# -- What is leaned on
-
-PRIVATE = [
-    "_messages",
-    "_waiter",
-    "_max_msg_queue_size",
-    "_request_count",
-    "_next_keepalive_close_time",
-    "_keepalive_timeout",
-    "_close",
-    "_force_close",
-]
-
-
-async def test_aiohttp_has_the_private_names_that_are_used(parser: str) -> None:
-    async with open_lanes() as lanes, connected(lanes.address) as client:
-        await client.ask(request("/1"))
-        connection = lanes.connection
-        missing = [name for name in PRIVATE if name not in web_protocol.RequestHandler.__slots__]
-        assert missing == []
-        assert "_parser" in base_protocol.BaseProtocol.__slots__
-        assert callable(connection._parser.message_consumed)  # type: ignore[union-attr]
-        assert callable(web_protocol.RequestHandler._process_keepalive)
-        assert connection._max_msg_queue_size == 32
-        assert connection._waiter is not None
-        assert not connection._waiter.done()
-        assert not connection._messages
-        assert connection._keepalive_timeout == 60
 
 
 # -- Order
@@ -106,7 +65,7 @@ async def test_what_is_no_request_is_answered_behind_the_held_one(parser: str) -
         client.send(request("/held"))
         await until(lambda: lanes.waiters.count == 1)
         client.send(b"\x00\r\n\r\n")
-        await until(lambda: lanes.connection._request_count == 2)
+        await until(lambda: lanes.connection.heads_count == 2)
         lanes.release()
         assert [status_of(await client.receive()) for _ in range(2)] == [200, 400]
         assert await client.rest() == b""
@@ -156,7 +115,7 @@ async def test_the_lane_is_closed_while_the_client_takes_nothing() -> None:
         with patch.object(lanes.server.desk, "open", side_effect=AssertionError("what was written is not taken")):
             assert body_of(await client.ask(request("/2"))) == b"/2"
         client.send(request("/3"))
-        await until(lambda: len(connection._messages) == 1)
+        await until(lambda: len(connection.queued) == 1)
         assert lanes.script.begun == ["/1", "/2"]
         connection.resume_writing()
         assert body_of(await client.receive()) == b"/3"
@@ -198,7 +157,7 @@ async def test_time_runs_from_the_end_of_the_newest_request() -> None:
         for path in ("/1", "/2"):
             begun_s = asyncio.get_running_loop().time()
             await client.ask(request(path))
-            ends_s.append(lanes.connection._next_keepalive_close_time)
+            ends_s.append(lanes.connection.keepalive_until_s)
             assert ends_s[-1] >= begun_s + 60
         assert ends_s == sorted(ends_s)
 

@@ -44,7 +44,7 @@ async def test_what_stands_behind_the_last_request_is_not_answered(behind: bytes
         client.send(request("/held", "Connection: close"))
         await until(lambda: lanes.waiters.count == 1)
         client.send(behind)
-        await until(lambda: lanes.connection._request_count == 2)
+        await until(lambda: lanes.connection.heads_count == 2)
         lanes.release()
         received = await client.rest()
         assert received.count(b"HTTP/1.") == 1

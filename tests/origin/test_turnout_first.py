@@ -5,7 +5,9 @@ from typing import Any, cast
 
 from aiohttp import web
 
+from origin.heads import KnownHeads
 from origin.lane import LaneDesk
+from origin.steps import DeliverRequest
 from origin.turnout import LaneProtocol, LaneServer
 from tests.origin.connecting import get
 
@@ -42,9 +44,10 @@ class Desk:
 
     def __init__(self) -> None:
         self.paths: list[str] = []
+        self.heads = KnownHeads()
 
-    def open(self, connection: object, message: Any, payload: object) -> HeldExchange:
-        self.paths.append(message.path)
+    def open(self, connection: object, request: DeliverRequest, **options: bool) -> HeldExchange:
+        self.paths.append(request.path)
         return HeldExchange()
 
 

@@ -1,0 +1,109 @@
+"""Heads of requests that were seen before: what they mean is known without parsing them again.
+
+A cache sends the same fields with every request on a connection, and all caches ask for the same names. So a head
+is looked up as two strings of bytes: its first line, whose grammar here is narrower than HTTP's, and all that follows
+it. What follows is only ever known from a head that aiohttp has parsed, with all its limits; what is not known goes
+to aiohttp. That takes a tenth of the time of parsing (measured: 1 us for 11).
+
+Request line: RFC 9112, 3. Fields: RFC 9112, 5.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from aiohttp import HttpVersion11
+from aiohttp.http import RawRequestMessage
+
+from origin.steps import DeliverRequest
+
+# What a path may consist of to mean the same decoded and as it was received.
+PLAIN_PATH: Final = re.compile(r"/[A-Za-z0-9/@._~$=,+:-]*")
+_LINE: Final = re.compile(rb"(GET|HEAD) (/[A-Za-z0-9/@._~$=,+:-]*) HTTP/1\.1")
+# Who asks chooses both. Beyond these lengths they are parsed each time.
+LINE_BYTES_MAX: Final = 256
+FIELDS_BYTES_MAX: Final = 2_048
+# How many of each are kept; with the lengths above 15 MB at most.
+HEADS_COUNT_MAX: Final = 4_096
+_END: Final = b"\r\n\r\n"
+
+
+class Asked(NamedTuple):
+    """A request, and whether its connection ends with the answer."""
+
+    request: DeliverRequest
+    must_close: bool
+
+
+class _Fields(NamedTuple):
+    """What the fields of a head come to.
+
+    Args:
+        conditions: Those that `conditional.FIELDS` names.
+    """
+
+    conditions: Mapping[str, str]
+    must_close: bool
+
+
+class KnownHeads:
+    """The heads that connections of one listener have sent lately."""
+
+    def __init__(self) -> None:
+        # Both by their bytes, the fields from the end of the first line on.
+        self._fields: dict[bytes, _Fields] = {}
+        self._requests: dict[bytes, DeliverRequest] = {}
+
+    def find(self, data: bytes) -> Asked | None:
+        """Return the request that these bytes are, if they are one whole head whose fields are known.
+
+        The connection must be where a request begins.
+        """
+        line, _, rest = data.partition(b"\r\n")
+        fields = self._fields.get(rest)
+        if fields is None:
+            return None
+        request = self._requests.get(line) or self._read(line)
+        if request is None:
+            return None
+        conditions, must_close = fields
+        if conditions:
+            request = DeliverRequest(request.method, request.path, request.raw_path, conditions)
+        return Asked(request, must_close)
+
+    def learn(self, data: bytes, message: RawRequestMessage, request: DeliverRequest) -> bool:
+        """Keep the fields of a head; returns whether these bytes were that head, all of it and nothing else.
+
+        Then the connection is where a request begins. They were if their first line names the target that was parsed,
+        and the lines after it are as many as the fields: of a head that began in bytes before these, the first line of
+        these is no request line, or one of its fields.
+
+        Args:
+            data: What was parsed last.
+            message: What came of it.
+            request: What `origin.lane` made of that.
+        """
+        line, _, rest = data.partition(b"\r\n")
+        matched = _LINE.fullmatch(line)
+        if matched is None or matched[2].decode() != message.path or message.version != HttpVersion11:
+            return False
+        lines_count = rest.count(b"\n")
+        if not data.endswith(_END) or lines_count != rest.count(b"\r\n") or lines_count - 1 != len(message.raw_headers):
+            return False
+        if len(rest) <= FIELDS_BYTES_MAX:
+            if len(self._fields) >= HEADS_COUNT_MAX:
+                self._fields.clear()
+            self._fields[rest] = _Fields(request.headers, message.should_close)
+        return True
+
+    def _read(self, line: bytes) -> DeliverRequest | None:
+        """Read a first line that was not seen lately."""
+        matched = _LINE.fullmatch(line)
+        if matched is None or len(line) > LINE_BYTES_MAX:
+            return None
+        path = matched[2].decode()
+        request = DeliverRequest(matched[1].decode(), path, path, {})
+        if len(self._requests) >= HEADS_COUNT_MAX:
+            self._requests.clear()
+        self._requests[line] = request
+        return request
