@@ -47,9 +47,6 @@ class InsideProtocol(web.RequestHandler):
     heads_count: int = _slot("_request_count")
     # Whether the transport has more to write than it likes.
     is_writing_paused: bool = _slot("_paused")
-    # How long a connection may be idle, and until when this one may, in seconds of the loop.
-    keepalive_s: float = _slot("_keepalive_timeout")
-    keepalive_until_s: float = _slot("_next_keepalive_close_time")
 
     @property
     def is_closing(self) -> bool:
@@ -76,6 +73,14 @@ class InsideProtocol(web.RequestHandler):
         """Have something called when no further request is taken. To be called while connected."""
         if self._task_handler is not None:
             self._task_handler.add_done_callback(callback)
+
+    def count_head(self) -> None:
+        """Count a head that aiohttp's side does not see."""
+        self._request_count += 1
+
+    def count_idle_from_now(self) -> None:
+        """Let the time that a connection may be idle begin now."""
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
 
     def left_behind(self) -> list[tuple[RawRequestMessage, StreamReader]]:
         """Return the requests that arrived whole and that nobody will begin if the connection ends now.

@@ -75,7 +75,7 @@ class LaneProtocol(OriginProtocol):
 
     def _begin(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self.heads_count += 1  # tells `server` that the head is whole
+        self.count_head()
         exchange.go_on()
 
     def send(self, head: bytes, body: Body, *, must_close: bool) -> None:
@@ -123,7 +123,7 @@ class LaneProtocol(OriginProtocol):
 
     def _end_exchange(self) -> None:
         self._exchange = None
-        self.keepalive_until_s = self.loop.time() + self.keepalive_s
+        self.count_idle_from_now()
         if self._behind:
             self._let_go_on()
 
@@ -136,7 +136,7 @@ class LaneProtocol(OriginProtocol):
     def keepalive_due(self) -> float:
         """A connection on which a request is held is not idle."""
         if self._exchange is not None:
-            self.keepalive_until_s = self.loop.time() + self.keepalive_s
+            self.count_idle_from_now()
         return super().keepalive_due()
 
 

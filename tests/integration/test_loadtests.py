@@ -1,69 +1,127 @@
-"""The load generator runs against a real origin, and tells a right answer from a wrong one."""
+"""`make load` passes a right server and fails a wrong one, says why, and leaves a report in any case."""
 
 import asyncio
+import csv
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-import aiohttp
 import pytest
+from aiohttp import web
 
 from loadtests.media import FRAME_TICKS, HEIGHT, TIMESCALE, WIDTH, init_segment, media_segment
 from selection.cmaf import parse_init, parse_segment
-from tests.support.origins import SEGMENT_MS, Running, make_settings, running_origin
+from tests.integration.tour import WAIT_S_MAX, Tour
+from tests.integration.toy_live import Fault, ToyLive
+from tests.support.origins import SEGMENT_MS
 
 ROOT = Path(__file__).parents[2]
-RUN_S = 8
 SEGMENT_BYTES = 50_000
+REPORTS = ("load.html", "load_stats.csv", "load_failures.csv", "load_thresholds.csv", "summary.txt")
+# Four seconds of a few clients, half-second segments. How late they are depends on what else runs here.
+SHORT = (
+    *("--shape", "event-start", "--seconds", "4", "--segment-ms", "480", "--history", "2", "--caches", "6"),
+    *("--late-p50-ms-max", "9000", "--late-p99-ms-max", "9000", "--put-p99-ms-max", "9000", "--missed-ms", "1500"),
+)
 
 
-async def _publish_on_time(origin: Running, session: aiohttp.ClientSession) -> None:
-    """PUT each segment of v720 the moment its media has ended, for as long as nobody cancels."""
-    clock = origin.origin.clock
-    number = clock.now_ms() // SEGMENT_MS - 1
-    async with session.put(f"{origin.publish}/derby/a/v720/init.mp4", data=init_segment()) as answer:
-        assert (answer.status, (await answer.json())["defects"]) == (201, [])
-    while True:
-        await asyncio.sleep(max((number + 1) * SEGMENT_MS - clock.now_ms(), 0) / 1000)
-        body = media_segment(number, SEGMENT_MS, SEGMENT_BYTES)
-        async with session.put(f"{origin.publish}/derby/a/v720/{number}.m4s", data=body) as answer:
-            assert (answer.status, (await answer.json())["defects"]) == (201, [])
-        number += 1
-
-
-async def _locust(host: str, *options: str) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "locust", "--headless", "--locustfile", "loadtests/locustfile.py", "--host", host),
-        *("--users", "5", "--spawn-rate", "5", "--run-time", f"{RUN_S}s", "--only-summary", "--event", "derby"),
-        *options,
+async def _load(folder: Path, *options: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "loadtests", *SHORT, "--report", str(folder), *options),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await process.communicate()
-    assert process.returncode is not None
+
+
+@asynccontextmanager
+async def _serving(fault: Fault) -> AsyncIterator[tuple[ToyLive, str]]:
+    """Run a toy; yields it and its base URL."""
+    toy = ToyLive(fault)
+    runner = web.AppRunner(toy.app(), shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield toy, f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def _loaded(folder: Path, fault: Fault) -> tuple[int | None, str]:
+    """Load a toy; returns exit status and output."""
+    async with _serving(fault) as (_, url):
+        process = await _load(folder, "--host", url, "--publish", url)
+        output, _ = await process.communicate()
     return process.returncode, output.decode()
 
 
-async def test_caches_at_the_live_edge_get_every_segment(tmp_path: Path) -> None:
-    async with running_origin(make_settings(tmp_path)) as origin, aiohttp.ClientSession() as session:
-        publishing = asyncio.create_task(_publish_on_time(origin, session))
-        right, wrong = await asyncio.gather(
-            _locust(origin.deliver, "--rendition", "v720"),
-            _locust(origin.deliver, "--rendition", "v721"),
-        )
-        assert not publishing.done(), publishing.exception()
-        publishing.cancel()
-    status, report = right
-    assert status == 0, report
-    answered = re.search(r"GET +live edge +(\d+) +0\(0\.00%\)", report)
-    assert answered is not None, report
-    assert int(answered[1]) >= 10
-    assert "LATE" in report
-    status, report = wrong
-    assert status == 1, "a rendition that does not exist must fail the run"
-    assert "status 404" in report
+def _thresholds(folder: Path) -> dict[str, dict[str, Any]]:
+    with (folder / "load_thresholds.csv").open() as file:
+        return {row["threshold"]: row for row in csv.DictReader(file)}
+
+
+WHY = {
+    Fault.NONE: "",
+    Fault.WRONG_BODY: "wrong bodies",
+    Fault.TWO_COPIES: "segments of which caches got different copies",
+    Fault.MISSING: "negative answers at the live edge",
+    Fault.SHED: "503s at the live edge",
+    Fault.NO_ANSWER: "live segments missed",
+    Fault.NO_PUT: "failed PUTs",
+}
+
+
+async def test_a_server_that_does_one_thing_wrong_fails_for_that_and_a_right_one_passes(tmp_path: Path) -> None:
+    folders = {fault: tmp_path / fault.name for fault in WHY}
+    runs = await asyncio.gather(*(_loaded(folder, fault) for fault, folder in folders.items()))
+    for (fault, why), (status, output) in zip(WHY.items(), runs, strict=True):
+        assert status == int(bool(why)), output
+        crossed = [name for name, row in _thresholds(folders[fault]).items() if row["crossed"] == "yes"]
+        assert why in crossed if why else crossed == [], output
+        assert all(f"CROSSED {name}: " in output for name in crossed)
+        assert all((folders[fault] / name).stat().st_size for name in REPORTS)
+
+
+async def test_clients_alone_load_a_server_that_others_publish_to_and_who_is_interrupted_reports_too(
+    tmp_path: Path,
+) -> None:
+    both, alone = tmp_path / "both", tmp_path / "alone"
+    async with _serving(Fault.NONE) as (toy, url):
+        publishing = await _load(both, "--host", url, "--publish", url, "--seconds", "600")
+        await toy.delivered.wait()
+        clients = await _load(alone, "--host", url, "--seconds", "2")
+        told, _ = await clients.communicate()
+        publishing.send_signal(signal.SIGTERM)
+        output, _ = await publishing.communicate()
+    for process, folder, text in ((clients, alone, told.decode()), (publishing, both, output.decode())):
+        assert process.returncode == 0, text
+        assert "All thresholds were kept." in text
+        assert all((folder / name).stat().st_size for name in REPORTS)
+
+
+@pytest.mark.timeout(WAIT_S_MAX + 30)
+def test_two_minutes_of_every_shape_against_the_real_origin_find_nothing_wrong(tour: Tour) -> None:
+    """It has run beside all other tests, so it says nothing of speed."""
+    status, output = tour.wait()
+    assert status == 0, output
+    rows = _thresholds(tour.folder)
+    assert all(row["crossed"] == "no" for row in rows.values())
+    assert int(rows["live segments delivered"]["measured"]) > 500
+    page = (tour.folder / "load.html").read_text()
+    assert "All thresholds were kept." in page
+    with (tour.folder / "load_stats.csv").open() as file:
+        asked = {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
+    kinds = ("unknown event", "unknown rendition", "unknown name", "too far ahead", "aged out")
+    names = ("publish: segment", "publish: init", "live edge", "live edge, after media end", "rewind")
+    assert all(asked[name] for name in (*names, *(f"junk: {kind}" for kind in kinds)))
+    cut = re.search(r"(\d+)  PUTs cut by a dying packager", output)
+    assert cut is not None
+    assert int(cut[1]) == 3, "one for each rendition"
 
 
 @pytest.mark.parametrize("number", [0, 1, 935_092_611])

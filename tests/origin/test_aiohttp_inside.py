@@ -139,7 +139,7 @@ async def test_paused_is_whether_the_transport_asked_to_pause() -> None:
 
 
 async def test_next_keepalive_close_time_is_moved_on_by_each_answer() -> None:
-    breaks = "`keepalive_until_s` and `keepalive_s`: connections would be closed early, or never"
+    breaks = "`count_idle_from_now`: connections would be closed early, or never"
     async with bench() as at:
         connection = at.connection
         assert connection._keepalive_timeout == LONG_S, breaks

@@ -213,8 +213,6 @@ SLOTS: Final = {
     "queued": "_messages",
     "heads_count": "_request_count",
     "is_writing_paused": "_paused",
-    "keepalive_s": "_keepalive_timeout",
-    "keepalive_until_s": "_next_keepalive_close_time",
 }
 
 

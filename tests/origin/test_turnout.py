@@ -157,7 +157,7 @@ async def test_time_runs_from_the_end_of_the_newest_request() -> None:
         for path in ("/1", "/2"):
             begun_s = asyncio.get_running_loop().time()
             await client.ask(request(path))
-            ends_s.append(lanes.connection.keepalive_until_s)
+            ends_s.append(lanes.connection._next_keepalive_close_time)
             assert ends_s[-1] >= begun_s + 60
         assert ends_s == sorted(ends_s)
 
