@@ -61,6 +61,11 @@ class Admission:
         """How many reads of the lower tier may be in flight now for all but the live edge; rewinds get half of them."""
         return self._limit.reads_count
 
+    def admits(self, request_class: RequestClass) -> bool:
+        """Tell whether a request is admitted that needs no read. Nobody is told of it."""
+        limits, reads_limit = self._limits, self._limit.reads_count
+        return refusal(request_class, self._signals, limits, reads_limit, needs_read=False) is None
+
     def refuse(self, request_class: RequestClass, *, needs_read: bool) -> Reason | None:
         """Return why a request is refused, or None if it is admitted.
 

@@ -60,14 +60,17 @@ class InsideProtocol(web.RequestHandler):
         return waiter is not None and not waiter.done() and not self._messages
 
     @property
-    def is_occupied(self) -> bool:
-        """Whether aiohttp's side has a request that is not answered yet: what comes now is behind it."""
+    def is_free(self) -> bool:
+        """Whether nothing is before a request that comes now on aiohttp's side, and it can be answered."""
         if self._messages:
-            return True
+            return False
         waiter = self._waiter
         if waiter is None:
-            return self._request_count > 0  # before the first request, aiohttp's task may not have begun yet
-        return waiter.done()
+            if self._request_count > 0:
+                return False  # before the first request, aiohttp's task may not have begun yet
+        elif waiter.done():
+            return False
+        return not (self._paused or self._force_close or self._close or self.transport is None)
 
     def when_ended(self, callback: Callable[[object], None]) -> None:
         """Have something called when no further request is taken. To be called while connected."""

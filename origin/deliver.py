@@ -119,12 +119,14 @@ class Deliverer:
         From here to joining the waiting list nothing may await, or a choice made in between would be missed.
         """
         known = self._known.get(request.raw_path)
-        if known is not None and request.method in METHODS and self._is_true(known):
-            heal = partial(self._heal, request, known.key, known.choice)
-            step = self._serving.send(request, known.key, known.prepared, heal)
-        else:
-            step = self._begin(request, held_ms)
-        return self._serving.complete(request, step)
+        if known is None or request.method not in METHODS or not self._is_true(known):
+            return self._serving.complete(request, self._begin(request, held_ms))
+        if request.method == "GET" and not request.headers:
+            reply = self._serving.whole(known.prepared)
+            if reply is not None:
+                return reply
+        heal = partial(self._heal, request, known.key, known.choice)
+        return self._serving.complete(request, self._serving.send(request, known.key, known.prepared, heal))
 
     def _is_true(self, known: _Known) -> bool:
         if not known.made_ms <= self.clock.now_ms() < known.until_ms:

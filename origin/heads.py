@@ -10,6 +10,7 @@ Request line: RFC 9112, 3. Fields: RFC 9112, 5.
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from aiohttp import HttpVersion11
@@ -29,21 +30,25 @@ _END: Final = b"\r\n\r\n"
 
 
 class Asked(NamedTuple):
-    """A request, and whether its connection ends with the answer."""
+    """A request, whether its client wants the connection to end with the answer, and whether it is of HTTP/1.0."""
 
     request: DeliverRequest
-    must_close: bool
+    must_close: bool = False
+    is_version_10: bool = False
 
 
 class _Fields(NamedTuple):
-    """What the fields of a head come to.
+    """What the fields of a head come to, where they come to anything.
 
     Args:
         conditions: Those that `conditional.FIELDS` names.
     """
 
-    conditions: Mapping[str, str]
-    must_close: bool
+    conditions: Mapping[str, str] = MappingProxyType({})
+    must_close: bool = False
+
+
+_PLAIN: Final = _Fields()
 
 
 class KnownHeads:
@@ -52,7 +57,7 @@ class KnownHeads:
     def __init__(self) -> None:
         # Both by their bytes, the fields from the end of the first line on.
         self._fields: dict[bytes, _Fields] = {}
-        self._requests: dict[bytes, DeliverRequest] = {}
+        self._asked: dict[bytes, Asked] = {}
 
     def find(self, data: bytes) -> Asked | None:
         """Return the request that these bytes are, if they are one whole head whose fields are known.
@@ -63,15 +68,14 @@ class KnownHeads:
         fields = self._fields.get(rest)
         if fields is None:
             return None
-        request = self._requests.get(line) or self._read(line)
-        if request is None:
-            return None
-        conditions, must_close = fields
-        if conditions:
-            request = DeliverRequest(request.method, request.path, request.raw_path, conditions)
-        return Asked(request, must_close)
+        asked = self._asked.get(line) or self._read(line)
+        if asked is None or fields is _PLAIN:
+            return asked
+        request = asked.request
+        conditioned = DeliverRequest(request.method, request.path, request.raw_path, fields.conditions)
+        return Asked(conditioned, fields.must_close)
 
-    def learn(self, data: bytes, message: RawRequestMessage, request: DeliverRequest) -> bool:
+    def learn(self, data: bytes, message: RawRequestMessage, asked: Asked) -> bool:
         """Keep the fields of a head; returns whether these bytes were that head, all of it and nothing else.
 
         Then the connection is where a request begins. They were if their first line names the target that was parsed,
@@ -81,7 +85,7 @@ class KnownHeads:
         Args:
             data: What was parsed last.
             message: What came of it.
-            request: What `origin.lane` made of that.
+            asked: What `origin.lane` made of that.
         """
         line, _, rest = data.partition(b"\r\n")
         matched = _LINE.fullmatch(line)
@@ -93,17 +97,18 @@ class KnownHeads:
         if len(rest) <= FIELDS_BYTES_MAX:
             if len(self._fields) >= HEADS_COUNT_MAX:
                 self._fields.clear()
-            self._fields[rest] = _Fields(request.headers, message.should_close)
+            is_plain = not asked.request.headers and not asked.must_close
+            self._fields[rest] = _PLAIN if is_plain else _Fields(asked.request.headers, asked.must_close)
         return True
 
-    def _read(self, line: bytes) -> DeliverRequest | None:
+    def _read(self, line: bytes) -> Asked | None:
         """Read a first line that was not seen lately."""
         matched = _LINE.fullmatch(line)
         if matched is None or len(line) > LINE_BYTES_MAX:
             return None
         path = matched[2].decode()
-        request = DeliverRequest(matched[1].decode(), path, path, {})
-        if len(self._requests) >= HEADS_COUNT_MAX:
-            self._requests.clear()
-        self._requests[line] = request
-        return request
+        asked = Asked(DeliverRequest(matched[1].decode(), path, path, {}))
+        if len(self._asked) >= HEADS_COUNT_MAX:
+            self._asked.clear()
+        self._asked[line] = asked
+        return asked

@@ -19,7 +19,7 @@ from aiohttp.http import RawRequestMessage
 
 from origin.conditional import FIELDS
 from origin.deliver import Deliverer
-from origin.heads import PLAIN_PATH, KnownHeads
+from origin.heads import PLAIN_PATH, Asked, KnownHeads
 from origin.rendering import http_head
 from origin.reply import Reply
 from origin.routes import Edge
@@ -56,53 +56,44 @@ class Connection(Protocol):
 
 
 class Exchange:
-    """One request of the fast lane, until its answer has been taken.
+    """One request of the fast lane that is not answered at once, until its answer has been taken.
 
     Args:
-        must_close: The client wants the connection to end with the answer.
+        begun_s: When it came, in seconds of the monotonic clock.
     """
 
     __slots__ = (
+        "_asked",
         "_begun_s",
         "_connection",
         "_desk",
         "_held_ms",
         "_is_answered",
-        "_is_version_10",
-        "_must_close",
         "_place",
         "_reading",
         "_release",
-        "request",
     )
 
-    def __init__(
-        self,
-        desk: "LaneDesk",
-        connection: Connection,
-        request: DeliverRequest,
-        *,
-        must_close: bool,
-        is_version_10: bool = False,
-    ) -> None:
-        self.request = request
+    def __init__(self, desk: "LaneDesk", connection: Connection, asked: Asked, begun_s: float) -> None:
         self._desk = desk
         self._connection = connection
-        self._must_close = must_close
-        self._is_version_10 = is_version_10
-        self._begun_s = time.monotonic()
+        self._asked = asked
+        self._begun_s = begun_s
         self._held_ms = 0
         self._is_answered = False
         self._place: Place | None = None
         self._reading: asyncio.Task[None] | None = None
         self._release: Release | None = None
 
-    def go_on(self) -> None:
-        """Ask what is to be done, and do it."""
-        try:
-            self._take(self._desk.deliverer.begin(self.request, self._held_ms))
-        except Exception as exc:  # noqa: BLE001  # a mistake of ours is answered, logged and counted
-            self._fail(exc)
+    def take(self, step: Step) -> None:
+        """Do what is to be done."""
+        if isinstance(step, Reply):
+            self._is_answered = True
+            self._desk.answer(self._connection, self._asked, step, self._begun_s, self._held_ms, self._release)
+        elif isinstance(step, Hold):
+            self._hold(step)
+        else:
+            self._reading = asyncio.get_running_loop().create_task(self._read(step))
 
     def abandon(self) -> None:
         """The client has gone: free the place, and leave a shared read to the others."""
@@ -111,19 +102,8 @@ class Exchange:
         if self._reading is not None:
             self._reading.cancel()
         if not self._is_answered:
-            self._desk.edge.note_gone(self.request.method, self.request.path, self._duration_s)
-
-    @property
-    def _duration_s(self) -> float:
-        return time.monotonic() - self._begun_s
-
-    def _take(self, step: Step) -> None:
-        if isinstance(step, Reply):
-            self._answer(step)
-        elif isinstance(step, Hold):
-            self._hold(step)
-        else:
-            self._reading = asyncio.get_running_loop().create_task(self._read(step))
+            request = self._asked.request
+            self._desk.edge.note_gone(request.method, request.path, time.monotonic() - self._begun_s)
 
     def _hold(self, hold: Hold) -> None:
         begun_ms = self._desk.deliverer.clock.now_ms()
@@ -132,36 +112,17 @@ class Exchange:
             self._place = None
             self._release = release
             self._held_ms += self._desk.deliverer.note_hold(begun_ms, woken=release is not None)
-            self.go_on()
+            self.take(self._desk.begin(self._asked.request, self._held_ms))
 
         self._place = self._desk.waiters.join(hold.key, hold.timeout_ms, told)
 
     async def _read(self, read: Read) -> None:
         try:
             step = await self._desk.deliverer.fetch(read)
-            self._reading = None
-            self._take(step)
         except Exception as exc:  # noqa: BLE001  # a mistake of ours is answered, logged and counted
-            self._fail(exc)
-
-    def _fail(self, exc: Exception) -> None:
-        reply = self._desk.edge.fail(exc, self.request.method, self.request.path)
-        self._answer(reply)
-
-    def _answer(self, reply: Reply) -> None:
-        self._is_answered = True
-        request, desk = self.request, self._desk
-        must_close = self._must_close or self._connection.is_closing
-        head = http_head(reply, is_version_10=self._is_version_10, must_close=must_close)
-        self._connection.send(head, b"" if request.is_head else reply.body, must_close=must_close)
-        if self._release is None:
-            desk.edge.note(reply, request.method, request.path, self._duration_s, self._held_ms)
-            return
-        self._release.note_written()
-        # After everyone who was released together has been written to.
-        asyncio.get_running_loop().call_soon(
-            desk.edge.note, reply, request.method, request.path, self._duration_s, self._held_ms
-        )
+            step = self._desk.edge.fail(exc, self._asked.request.method, self._asked.request.path)
+        self._reading = None
+        self.take(step)
 
 
 class LaneDesk:
@@ -173,8 +134,51 @@ class LaneDesk:
         self.edge = edge
         self.heads = KnownHeads()
 
-    def open(
-        self, connection: Connection, request: DeliverRequest, *, must_close: bool, is_version_10: bool = False
-    ) -> Exchange:
-        """Return the exchange that a request begins."""
-        return Exchange(self, connection, request, must_close=must_close, is_version_10=is_version_10)
+    def open(self, connection: Connection, asked: Asked) -> Exchange | None:
+        """Answer a request at once, or return the exchange that will."""
+        begun_s = time.monotonic()
+        step = self.begin(asked.request)
+        if isinstance(step, Reply):
+            self.answer(connection, asked, step, begun_s)
+            return None
+        exchange = Exchange(self, connection, asked, begun_s)
+        exchange.take(step)
+        return exchange
+
+    def begin(self, request: DeliverRequest, held_ms: int = 0) -> Step:
+        """Return what is to be done."""
+        try:
+            return self.deliverer.begin(request, held_ms)
+        except Exception as exc:  # noqa: BLE001  # a mistake of ours is answered, logged and counted
+            return self.edge.fail(exc, request.method, request.path)
+
+    def answer(
+        self,
+        connection: Connection,
+        asked: Asked,
+        reply: Reply,
+        begun_s: float,
+        held_ms: int = 0,
+        release: Release | None = None,
+    ) -> None:
+        """Send an answer, then count and log it.
+
+        Args:
+            release: Of all who were held for the same thing.
+        """
+        request, must_close, is_version_10 = asked
+        must_close = must_close or connection.is_closing
+        try:
+            head = http_head(reply, is_version_10=is_version_10, must_close=must_close)
+        except ValueError as exc:
+            reply = self.edge.fail(exc, request.method, request.path)
+            head = http_head(reply, is_version_10=is_version_10, must_close=must_close)
+        connection.send(head, b"" if request.method == "HEAD" else reply.body, must_close=must_close)
+        duration_s = time.monotonic() - begun_s
+        if release is None:
+            self.edge.note(reply, request.method, request.path, duration_s, held_ms)
+            return
+        release.note_written()
+        # After everyone who was released together has been written to.
+        told = (reply, request.method, request.path, duration_s, held_ms)
+        asyncio.get_running_loop().call_soon(self.edge.note, *told)

@@ -91,17 +91,17 @@ class Edge:
         if method == "HEAD" and reply.body:  # a refusal: its body is not sent
             reply = reply._replace(body=b"")
         self._observe(reply, duration_s - held_ms / 1000)
-        self._log(reply, method, path, duration_s, held_ms)
+        if not self._budget.is_spent():
+            self._log(reply, method, path, duration_s, held_ms)
 
     def note_gone(self, method: str, path: str, duration_s: float) -> None:
         """Count and log a client that left before its answer."""
         reply = Reply(GONE_STATUS, "client-gone")
         self._observe(reply, None)
-        self._log(reply, method, path, duration_s, 0)
+        if not self._budget.is_spent():
+            self._log(reply, method, path, duration_s, 0)
 
     def _log(self, reply: Reply, method: str, path: str, duration_s: float, held_ms: int) -> None:
-        if self._budget.is_spent():
-            return
         told: dict[str, object] = {"hold_ms": held_ms} if held_ms else {}
         log.info(
             "request",

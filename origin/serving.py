@@ -80,6 +80,15 @@ class Serving:
             return Read(prepared, sending, self._reads.begin_read(prepared.address), heal)
         return sending.reply(prepared, body)
 
+    def whole(self, prepared: Prepared) -> Reply | None:
+        """Return the answer to most requests, whole and from memory; None where there is more to think of."""
+        if not self._admission.admits(prepared.request_class):
+            return None
+        body = self._reads.read_now(prepared.address)
+        if body is None:
+            return None
+        return Reply(200, "served", prepared.fields, body, prepared.facts, False, prepared.whole)
+
     def shed(
         self, request: DeliverRequest, event: Event, key: SegmentKey, candidate: Candidate, now_ms: int
     ) -> Reply | None:

@@ -9,45 +9,47 @@ from aiohttp import HttpVersion10, web
 from aiohttp.http import RawRequestMessage
 
 from origin.aiohttp_inside import Handler
+from origin.heads import Asked
 from origin.lane import Exchange, LaneDesk, plain_request
 from origin.server import OriginProtocol, OriginServer
-from origin.steps import DeliverRequest
 from storage.base import Body
 
 
 class LaneProtocol(OriginProtocol):
     """A connection of the deliver listener."""
 
-    __slots__ = ("_behind", "_desk", "_exchange", "_is_between", "_taken")
+    __slots__ = ("_behind", "_desk", "_exchange", "_is_between", "_is_busy", "_taken")
 
     def __init__(self, manager: "LaneServer", **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._desk = manager.desk
+        # From the beginning of a request until its answer has been taken; its exchange, if it was not answered at once.
+        self._is_busy = False
         self._exchange: Exchange | None = None
         self._behind: list[asyncio.Future[None]] = []
         # Whether the parser is where a request begins, as far as that is known.
         self._is_between = True
         # What was taken of the bytes that are being parsed.
-        self._taken: tuple[RawRequestMessage, DeliverRequest] | None = None
+        self._taken: tuple[RawRequestMessage, Asked] | None = None
         self.look_first()
 
     @property
     def is_idle(self) -> bool:
         """Whether no request is being answered in either lane."""
-        return self._exchange is None and super().is_idle
+        return not self._is_busy and super().is_idle
 
     def data_received(self, data: bytes) -> None:
         """Answer what is one request whose like was seen before; let aiohttp parse all else, and learn from it."""
-        if self._is_between and self._is_free:
+        if self._is_between and not self._is_busy and self.is_free:
             asked = self._desk.heads.find(data)
             if asked is not None:
                 self.head_is_whole()
-                self._begin(self._desk.open(self, asked.request, must_close=asked.must_close))
+                self._begin(asked)
                 return
         taken = self._parse(data)
         self._is_between = taken is not None and self._desk.heads.learn(data, *taken)
 
-    def _parse(self, data: bytes) -> tuple[RawRequestMessage, DeliverRequest] | None:
+    def _parse(self, data: bytes) -> tuple[RawRequestMessage, Asked] | None:
         """Let aiohttp take bytes; returns what was taken of them here last."""
         self._taken = None
         super().data_received(data)
@@ -55,31 +57,25 @@ class LaneProtocol(OriginProtocol):
 
     def take(self, message: object, payload: object) -> bool:
         """Answer a message in the fast lane if nothing is before it; returns whether it was taken."""
-        if not isinstance(message, RawRequestMessage) or not self._is_free:
+        if self._is_busy or not self.is_free or not isinstance(message, RawRequestMessage):
             return False
         request = plain_request(message, payload)
         if request is None:
             return False
-        self._taken = message, request
-        is_version_10 = message.version == HttpVersion10
-        must_close = message.should_close
-        self._begin(self._desk.open(self, request, must_close=must_close, is_version_10=is_version_10))
+        asked = Asked(request, message.should_close, message.version == HttpVersion10)
+        self._taken = message, asked
+        self._begin(asked)
         return True
 
-    @property
-    def _is_free(self) -> bool:
-        """Whether nothing is before a request that comes now, and it can be answered."""
-        if self._exchange is not None or self.is_occupied:
-            return False
-        return self.transport is not None and not self.is_writing_paused and not self.is_closing
-
-    def _begin(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def _begin(self, asked: Asked) -> None:
+        self._is_busy = True
         self.count_head()
-        exchange.go_on()
+        exchange = self._desk.open(self, asked)
+        if self._is_busy:
+            self._exchange = exchange
 
     def send(self, head: bytes, body: Body, *, must_close: bool) -> None:
-        """Write the answer of the exchange in progress; it ends when the client has taken (nearly) all of it."""
+        """Write the answer of the request in progress; it ends when the client has taken (nearly) all of it."""
         transport = self.transport
         if transport is None:
             return
@@ -96,12 +92,12 @@ class LaneProtocol(OriginProtocol):
     def resume_writing(self) -> None:
         """The client has taken what was written."""
         super().resume_writing()
-        if self._exchange is not None:
+        if self._is_busy:
             self._end_exchange()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Free what the request in progress takes."""
-        exchange, self._exchange = self._exchange, None
+        exchange, self._exchange, self._is_busy = self._exchange, None, False
         if exchange is not None:
             exchange.abandon()
         self._let_go_on()
@@ -109,7 +105,7 @@ class LaneProtocol(OriginProtocol):
 
     async def turn(self) -> None:
         """Wait until the answers before this request have been written."""
-        if self._exchange is not None:
+        if self._is_busy:
             future: asyncio.Future[None] = self.loop.create_future()
             self._behind.append(future)
             await future
@@ -122,7 +118,7 @@ class LaneProtocol(OriginProtocol):
         await super().shutdown(timeout)
 
     def _end_exchange(self) -> None:
-        self._exchange = None
+        self._is_busy, self._exchange = False, None
         self.count_idle_from_now()
         if self._behind:
             self._let_go_on()
@@ -135,7 +131,7 @@ class LaneProtocol(OriginProtocol):
 
     def keepalive_due(self) -> float:
         """A connection on which a request is held is not idle."""
-        if self._exchange is not None:
+        if self._is_busy:
             self.count_idle_from_now()
         return super().keepalive_due()
 

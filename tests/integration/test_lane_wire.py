@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 
 from origin import lane, turnout
-from origin.heads import KnownHeads
+from origin.heads import Asked, KnownHeads
 from tests.integration.lane_site import HELD, NEW, NEXT, encoded, fill, segment_at, until_read
 from tests.origin.raw_client import RawClient, body_of, connected, fields_of, request, status_of
 from tests.origin.site import EXPIRED, NUMBER, Site, open_site, until
@@ -66,10 +66,9 @@ def _opened() -> Any:
     taken: list[str] = []
     former = lane.LaneDesk.open
 
-    def open_and_count(desk: lane.LaneDesk, *arguments: Any, **options: Any) -> lane.Exchange:
-        exchange = former(desk, *arguments, **options)
-        taken.append(exchange.request.raw_path)
-        return exchange
+    def open_and_count(desk: lane.LaneDesk, connection: lane.Connection, asked: Asked) -> lane.Exchange | None:
+        taken.append(asked.request.raw_path)
+        return former(desk, connection, asked)
 
     with patch.object(lane.LaneDesk, "open", open_and_count):
         yield taken

@@ -20,7 +20,7 @@ from tests.origin.site import until
 
 
 async def test_waiter_is_there_and_not_done_exactly_while_the_next_request_is_awaited() -> None:
-    breaks = "`is_idle` and `is_occupied`: heads without a limit, answers in the wrong order, lost uploads"
+    breaks = "`is_idle` and `is_free`: heads without a limit, answers in the wrong order, lost uploads"
     async with bench() as at:
         connection = at.connection
 
@@ -41,12 +41,12 @@ async def test_waiter_is_there_and_not_done_exactly_while_the_next_request_is_aw
 
 async def test_before_the_task_has_begun_there_is_no_waiter_and_no_head() -> None:
     connection = web.Server(Bench(web.Server, {}).answer)()
-    breaks = "`is_occupied`: the first request of a connection would never take the fast lane"
+    breaks = "`is_free`: the first request of a connection would never take the fast lane"
     assert (connection._waiter, connection._request_count, len(connection._messages)) == (None, 0, 0), breaks
 
 
 async def test_messages_holds_pairs_of_what_is_not_begun_in_order_with_errors_as_another_type(parser: str) -> None:
-    breaks = "`queued`, `is_occupied`, `left_behind`: answers in the wrong order, lost uploads"
+    breaks = "`queued`, `is_free`, `left_behind`: answers in the wrong order, lost uploads"
     async with bench() as at:
         connection = await at.until_waiting()
         assert not connection._messages, f"what is handled is not in it: {breaks}"

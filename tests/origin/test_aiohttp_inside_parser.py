@@ -56,7 +56,7 @@ async def test_what_stands_in_for_the_parser_decides_what_is_queued(parser: str)
         connection.data_received(b"".join(request(path) for path in ("/fast/2", "/wait", "/fast/3")))
         assert connection.taken[50:] == ["/fast/2"], "what is behind one that is not taken must not be"
         await until(lambda: at.begun[-1:] == ["/wait"])
-        assert connection.is_occupied
+        assert not connection.is_free
         assert not connection.is_idle
 
 

@@ -200,7 +200,8 @@ def test_no_name_of_ours_is_one_of_aiohttps_by_accident(library: Any) -> None:
     )
     assert {cls.__name__ for cls in expected} <= set(found)
     meant = {
-        InsideProtocol.__name__: {"_process_keepalive", "_make_error_handler", "_parser", "_keepalive_handle"},
+        InsideProtocol.__name__: {"_process_keepalive", "_make_error_handler", "_parser", "_keepalive_handle"}
+        | {"_request_count", "_next_keepalive_close_time"},
         InsideRequest.__name__: {"_cancel"},
     }
     dunder = {"__slots__", "__init__", "__call__", "transport"}

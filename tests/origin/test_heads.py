@@ -48,7 +48,7 @@ def learn(known: KnownHeads, data: bytes, before: bytes = b"") -> bool:
         learned = False
         for message, payload in messages_of(parser, data):
             request = plain_request(message, payload)
-            learned = request is not None and known.learn(data, message, request)
+            learned = request is not None and known.learn(data, message, Asked(request, message.should_close))
         return learned
 
 
@@ -173,4 +173,4 @@ def test_no_more_are_kept_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
         data = b"GET /%d HTTP/1.1\r\nX: %d\r\n" % (number, number) + HOST
         assert learn(known, data)
         assert known.find(data) is not None
-        assert len(known._fields) <= 3 and len(known._requests) <= 3
+        assert len(known._fields) <= 3 and len(known._asked) <= 3

@@ -10,6 +10,7 @@ from aiohttp.http import RawRequestMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from origin.heads import Asked
 from origin.lane import Exchange, plain_request
 from origin.reply import Reply
 from origin.steps import DeliverRequest
@@ -126,13 +127,10 @@ async def lanes() -> AsyncIterator[Lanes]:
         yield lanes
 
 
-def begin(lanes: Lanes, asked: RawRequestMessage, wire: Wire) -> Exchange:
+def begin(lanes: Lanes, asked: RawRequestMessage, wire: Wire) -> Exchange | None:
     request = plain_request(asked, EMPTY_PAYLOAD)
     assert request is not None
-    is_version_10 = asked.version == HttpVersion10
-    exchange = lanes.server.desk.open(wire, request, must_close=asked.should_close, is_version_10=is_version_10)
-    exchange.go_on()
-    return exchange
+    return lanes.server.desk.open(wire, Asked(request, asked.should_close, asked.version == HttpVersion10))
 
 
 async def test_an_answer_that_is_there_is_sent(lanes: Lanes) -> None:
@@ -244,6 +242,7 @@ async def test_a_mistake_in_a_read_is_told(lanes: Lanes, caplog: pytest.LogCaptu
 async def test_who_leaves_is_told_of_and_gets_nothing(lanes: Lanes, path: str) -> None:
     wire = Wire()
     exchange = begin(lanes, message(path), wire)
+    assert exchange is not None
     exchange.abandon()
     assert lanes.outcomes == ["client-gone"]
     assert lanes.waiters.count == 0
@@ -256,5 +255,9 @@ async def test_who_leaves_is_told_of_and_gets_nothing(lanes: Lanes, path: str) -
 
 async def test_who_leaves_after_the_answer_was_written_was_answered(lanes: Lanes) -> None:
     wire = Wire()
-    begin(lanes, message("/1"), wire).abandon()
+    exchange = begin(lanes, message("/held"), wire)
+    assert exchange is not None
+    lanes.release()
+    await until(lambda: len(wire.sent) == 1)
+    exchange.abandon()
     await until(lambda: lanes.outcomes == ["served"])

@@ -5,9 +5,8 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from origin.heads import KnownHeads
+from origin.heads import Asked, KnownHeads
 from origin.lane import LaneDesk
-from origin.steps import DeliverRequest
 from origin.turnout import LaneProtocol, LaneServer
 from tests.origin.connecting import get
 
@@ -34,8 +33,6 @@ class Wire(asyncio.Transport):
 class HeldExchange:
     """An exchange that is never answered."""
 
-    def go_on(self) -> None: ...
-
     def abandon(self) -> None: ...
 
 
@@ -46,8 +43,8 @@ class Desk:
         self.paths: list[str] = []
         self.heads = KnownHeads()
 
-    def open(self, connection: object, request: DeliverRequest, **options: bool) -> HeldExchange:
-        self.paths.append(request.path)
+    def open(self, connection: object, asked: Asked) -> HeldExchange:
+        self.paths.append(asked.request.path)
         return HeldExchange()
 
 
