@@ -6,12 +6,12 @@ the configuration: never a number, a path or an address.
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
 
 from origin.connections import Reason as CutReason
-from origin.reply import Reply
 from origin.tally import DeliveryTally
 from selection.desync import Comparison, Difference
 from selection.model import Event, Loss, Rule
@@ -29,6 +29,21 @@ _LATENESS_SECONDS: Final = (-2.0, -1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 
 
 # What requests are refused for: what `selection.shedding` says, and the bounds on held requests.
 SHED_REASONS: Final = (*(reason.value for reason in Reason), "holds", "holds-per-event", "holds-per-segment")
+
+
+T = TypeVar("T", bound=MetricWrapperBase)
+
+
+class _Children(dict[tuple[str, ...], T]):
+    """The metrics of a family by the values of their labels: `labels` looks each up under a lock, in 2 us."""
+
+    def __init__(self, family: T) -> None:
+        super().__init__()
+        self._family: T = family
+
+    def __missing__(self, values: tuple[str, ...]) -> T:
+        child = self[values] = self._family.labels(*values)
+        return child
 
 
 class Metrics:
@@ -156,6 +171,10 @@ class Metrics:
         self.storage_errors = Counter("origin_storage_errors", "Faults of the storage.", ["operation"], registry=r)
         self.limit = Gauge("origin_limit", "Configured bounds, to set beside what is used.", ["name"], registry=r)
         self.ready = Gauge("origin_ready", "1 while this origin may take traffic.", registry=r)
+        # What every upload counts.
+        self._bytes_of, self._lateness_of = _Children(self.publish_bytes), _Children(self.publish_lateness)
+        self._choices_of, self._losses_of = _Children(self.selection), _Children(self.selection_loss)
+        self._answers_of = _Children(self.publish_requests)
         self._create_label_sets()
         self._create_refusal_sets()
 
@@ -173,19 +192,23 @@ class Metrics:
             event = self._events.get(event_id)
             if event is None or event.pipeline(candidate.pipeline_id) is None:
                 return
-            self.publish_bytes.labels(event_id, candidate.pipeline_id).inc(candidate.size_bytes)
+            self._bytes_of[event_id, candidate.pipeline_id].inc(candidate.size_bytes)
             for defect in candidate.defects:
                 name = defect.name if defect.name in SEVERITY else "other"  # packagers name what they like
                 self.candidate_defects.labels(event_id, candidate.pipeline_id, name).inc()
             if number is not None:
                 late_ms = candidate.received_ms - due_ms(event, number)
-                self.publish_lateness.labels(event_id, candidate.pipeline_id).observe(late_ms / 1000)
+                self._lateness_of[event_id, candidate.pipeline_id].observe(late_ms / 1000)
         elif isinstance(record, Lost) and record.key.event_id in self._events:
             self.bodies_lost.labels(record.key.event_id).inc()
         elif isinstance(record, Chosen) and not record.key.is_init:
-            self.selection.labels(record.key.event_id, record.pipeline_id, record.rule.value).inc()
+            self._choices_of[record.key.event_id, record.pipeline_id, record.rule.value].inc()
             for pipeline_id, loss in record.losses:
-                self.selection_loss.labels(record.key.event_id, pipeline_id, loss.value).inc()
+                self._losses_of[record.key.event_id, pipeline_id, loss.value].inc()
+
+    def observe_upload(self, outcome: str) -> None:
+        """Count an answer of the publish listener."""
+        self._answers_of[(outcome,)].inc()
 
     def observe_comparison(self, pair: tuple[str, str, str, str], comparison: Comparison) -> None:
         """Tell how a pipeline's newest copy stands to another's; `pair` is event, rendition, reference, pipeline."""
@@ -197,12 +220,6 @@ class Metrics:
         """Count a bucket that was deleted."""
         self.collected_buckets.labels(event_id).inc()
         self.collected_bytes.labels(event_id).inc(size_bytes)
-
-    def observe_delivery(self, reply: Reply, duration_s: float | None) -> None:
-        """Count an answer of the deliver listener that took so long beside being held; None where nobody got it."""
-        kind = reply.facts.get("kind", "none")
-        assert isinstance(kind, str)
-        self.deliveries.answered(kind, reply.outcome, len(reply.body), duration_s)
 
     def refusal_observer(self, listener: str) -> Callable[[str], None]:
         """Return what counts the connections of a listener that are refused or cut, by reason."""

@@ -123,7 +123,7 @@ def publish_edge(publisher: Publisher, metrics: Metrics, *, log_lines: int) -> E
     """Return the edge of the publish listener."""
 
     def observe(reply: Reply, _: float | None) -> None:
-        metrics.publish_requests.labels(reply.outcome).inc()
+        metrics.observe_upload(reply.outcome)
 
     return Edge("publish", publisher.answer, observe, log_lines=log_lines)
 
@@ -136,7 +136,7 @@ def deliver_edge(deliverer: Deliverer, metrics: Metrics, backups: Backups, *, lo
         raw_path = request.raw_path.partition("?")[0]
         return await deliverer.answer(DeliverRequest(request.method, request.path, raw_path, headers))
 
-    return Edge("deliver", answer, metrics.observe_delivery, log_lines=log_lines, backups=backups.headers)
+    return Edge("deliver", answer, metrics.deliveries.answered, log_lines=log_lines, backups=backups.headers)
 
 
 def admin_edge(admin: Admin) -> Edge:

@@ -14,6 +14,8 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from origin.reply import Reply
+
 REQUESTS: Final = "origin_deliver_requests"
 BYTES: Final = "origin_deliver_bytes"
 DURATION: Final = "origin_deliver_duration_seconds"
@@ -31,16 +33,16 @@ class DeliveryTally(Collector):
     def __init__(self, edges_s: Sequence[float]) -> None:
         self._edges_s = tuple(edges_s)
         self._names = (*map(floatToGoString, edges_s), "+Inf")
-        self._requests: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._requests: defaultdict[tuple[object, str], int] = defaultdict(int)
         self._sources = dict.fromkeys(SOURCES, 0)
         self._bytes_count = 0
         self._durations = [0] * len(self._names)
         self._duration_s = 0.0
 
-    def answered(self, kind: str, outcome: str, body_bytes: int, duration_s: float | None) -> None:
-        """Count an answer about a kind of thing that took so long beside being held; None where nobody got it."""
-        self._requests[kind, outcome] += 1
-        self._bytes_count += body_bytes
+    def answered(self, reply: Reply, duration_s: float | None) -> None:
+        """Count an answer that took so long beside being held; None where nobody got it."""
+        self._requests[reply.facts.get("kind", "none"), reply.outcome] += 1
+        self._bytes_count += len(reply.body)
         if duration_s is not None:
             self._durations[bisect_left(self._edges_s, duration_s)] += 1
             self._duration_s += max(duration_s, 0.0)
@@ -55,7 +57,7 @@ class DeliveryTally(Collector):
             REQUESTS, "Requests of caches, by what they asked for and what came of it.", labels=("kind", "outcome")
         )
         for labels, count in list(self._requests.items()):
-            requests.add_metric(labels, count)
+            requests.add_metric([str(label) for label in labels], count)
         sources = CounterMetricFamily(
             BODIES, "Bodies read: from ram, from ssd, or shared with a read in flight.", labels=("result",)
         )

@@ -12,13 +12,14 @@ from origin.aiohttp_inside import Handler
 from origin.heads import Asked
 from origin.lane import Exchange, LaneDesk, plain_request
 from origin.server import OriginProtocol, OriginServer
+from origin.wire import descriptor_of, write
 from storage.base import Body
 
 
 class LaneProtocol(OriginProtocol):
     """A connection of the deliver listener."""
 
-    __slots__ = ("_behind", "_desk", "_exchange", "_is_between", "_is_busy", "_taken")
+    __slots__ = ("_behind", "_descriptor", "_desk", "_exchange", "_is_between", "_is_busy", "_taken")
 
     def __init__(self, manager: "LaneServer", **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
@@ -26,12 +27,18 @@ class LaneProtocol(OriginProtocol):
         # From the beginning of a request until its answer has been taken; its exchange, if it was not answered at once.
         self._is_busy = False
         self._exchange: Exchange | None = None
+        self._descriptor = -1
         self._behind: list[asyncio.Future[None]] = []
         # Whether the parser is where a request begins, as far as that is known.
         self._is_between = True
         # What was taken of the bytes that are being parsed.
         self._taken: tuple[RawRequestMessage, Asked] | None = None
         self.look_first()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._descriptor = descriptor_of(transport)
+        super().connection_made(transport)
 
     @property
     def is_idle(self) -> bool:
@@ -79,10 +86,7 @@ class LaneProtocol(OriginProtocol):
         transport = self.transport
         if transport is None:
             return
-        if body:
-            transport.writelines([head, body])
-        else:
-            transport.write(head)
+        write(transport, self._descriptor, head, body)
         if must_close:
             self._end_exchange()
             self.force_close()  # what is written is sent before the connection ends

@@ -15,7 +15,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 _LOOPS: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 # What these modules test depends on how a loop sends, pauses and closes.
-_ON_EVERY_LOOP = ("test_server", "test_farewell", "test_turnout", "test_aiohttp_inside")
+_ON_EVERY_LOOP = ("test_server", "test_farewell", "test_turnout", "test_aiohttp_inside", "test_wire")
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:

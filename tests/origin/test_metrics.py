@@ -119,7 +119,7 @@ def test_labels_are_bounded_by_the_configuration(metrics: Metrics) -> None:
 
 def test_two_origins_in_one_process_do_not_share_metrics(metrics: Metrics, clock: FakeClock) -> None:
     other = Metrics(CollectorRegistry(), [EVENT], clock.now_ms, lambda *pipeline: None)
-    other.deliveries.answered("segment", "served", 5, 0.1)
+    other.deliveries.answered(Reply(200, "served", body=b"12345"), 0.1)
     assert samples(metrics, "origin_deliver_bytes_total") == {(): 0}
 
 
@@ -251,8 +251,8 @@ def test_a_wait_counts_by_whether_it_was_woken(metrics: Metrics) -> None:
 
 
 def test_a_client_that_left_counts_as_a_request_without_a_time(metrics: Metrics) -> None:
-    metrics.observe_delivery(Reply(499, "client-gone"), None)
-    metrics.observe_delivery(Reply(200, "served"), 0.5)
+    metrics.deliveries.answered(Reply(499, "client-gone"), None)
+    metrics.deliveries.answered(Reply(200, "served"), 0.5)
     assert samples(metrics, "origin_deliver_requests_total")[("none", "client-gone")] == 1
     assert samples(metrics, "origin_deliver_duration_seconds_count") == {(): 1}
 

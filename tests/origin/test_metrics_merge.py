@@ -9,6 +9,7 @@ from prometheus_client.samples import Sample
 
 from origin.metrics import Metrics
 from origin.metrics_merge import GAUGE_RULES, PROCESSES_KEPT, GaugeRule, MergedMetrics, export
+from origin.reply import Reply
 from tests.support.counted import Process, families, only, values
 from tests.support.events import make_event
 
@@ -34,7 +35,7 @@ def worker() -> Process:
 def test_without_workers_the_page_is_that_of_the_process_without_notes_of_creation(merged: MergedMetrics) -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry, [EVENT], lambda: 0, lambda *_: None)
-    metrics.deliveries.answered("segment", "served", 7, 0.02)
+    metrics.deliveries.answered(Reply(200, "served", body=b"1234567"), 0.02)
     Info("build", "What runs.", registry=registry).info({"version": 'a"\\\n'})
     alone: list[list[Sample]] = [
         family.samples for family in families(generate_latest(registry)) if not family.name.endswith("_created")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from origin.reply import Reply
 from origin.tally import BODIES, BYTES, DURATION, REQUESTS, DeliveryTally
 
 EDGES_S = (0.001, 0.25, 1.0, 2.0)
@@ -47,7 +48,8 @@ def test_it_shows_what_counters_and_histograms_would() -> None:
         for _ in range(count):
             tally.read(source)
     for kind, outcome, body_bytes, duration_s in ANSWERS:
-        tally.answered(kind, outcome, body_bytes, duration_s)
+        facts = {} if kind == "none" else {"kind": kind}
+        tally.answered(Reply(200, outcome, body=bytes(body_bytes), facts=facts), duration_s)
         requests.labels(kind, outcome).inc()
         sizes.inc(body_bytes)
         if duration_s is not None:
@@ -59,7 +61,7 @@ def test_a_clock_that_was_set_back_takes_nothing_from_the_sum() -> None:
     registry = CollectorRegistry()
     tally = DeliveryTally(EDGES_S)
     registry.register(tally)
-    tally.answered("segment", "served", 1, 0.5)
-    tally.answered("segment", "served", 1, -3.0)
+    tally.answered(Reply(200, "served"), 0.5)
+    tally.answered(Reply(200, "served"), -3.0)
     assert registry.get_sample_value(f"{DURATION}_sum") == 0.5
     assert registry.get_sample_value(f"{DURATION}_bucket", {"le": "0.001"}) == 1
