@@ -12,7 +12,7 @@ PYTHON ?= python3
 # Where to install; not taken from the environment, as a wrong one is removed. Another folder keeps a second
 # interpreter apart: make test PYTHON=python3.13 VENV=.venv-3.13
 VENV := .venv
-# Handed to the command: make run ARGS="--seconds 20 --json", make test ARGS="-k journal", make load ARGS="-u 200"
+# Handed to the command: make run ARGS="--seconds 20 --json", make test ARGS="-k journal", make load ARGS="--shape failover"
 ARGS ?=
 
 # Commands that tests start, and the Debian package that brings each.
@@ -48,15 +48,8 @@ format: test-tools ## put the code in shape, and mend what the linter can mend
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-bench: debian-packages test-tools ## measure what the server promises
-	@$(BIN)/python -m tests.benchmarks.held_release --workers 0,1,2 $(ARGS)
-	@$(BIN)/python -m tests.benchmarks.live_edge
-	@$(BIN)/python -m tests.benchmarks.storm_404
-	@$(BIN)/python -m tests.benchmarks.overload
-	@$(BIN)/python -m tests.benchmarks.hostile
-	@$(BIN)/python -m tests.benchmarks.inspection
-	@$(BIN)/python -m tests.benchmarks.recovery
-	@$(BIN)/python -m tests.benchmarks.workers
+bench: debian-packages test-tools ## measure what the server promises: make bench ARGS="--only nginx --record"; --list
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 crash: test-tools ## kill an origin under load fifty times, and judge what it kept
 	@$(BIN)/python -m tests.faults.crashes $(ARGS)
@@ -67,8 +60,8 @@ kills: test-tools ## kill each process of an origin twenty times under live load
 soak: test-tools ## four hours of an event in two minutes: nothing may grow that should not
 	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
-load: test-tools ## load an origin that runs already, from loadtests/
-	@$(BIN)/locust --headless --locustfile loadtests/locustfile.py $(ARGS)
+load: test-tools ## load an origin for two minutes, and judge it; the report goes to load-report/
+	@$(BIN)/python -m loadtests $(ARGS)
 
 lock: venv ## write the lock files anew, from the bounds in pyproject.toml
 	@$(BIN)/python -m venv $(VENV)/lock

@@ -30,6 +30,7 @@ FILES_MAX: Final = 65_536
 READ_S: Final = 0.05
 # A release is counted after a second, and deliver processes tell of their counts once a second.
 TOLD_S: Final = 2.5
+SCRAPE_S: Final = 0.1
 
 
 class WrongAnswerError(Exception):
@@ -88,6 +89,19 @@ class Served:
             time.sleep(TOLD_S)
         return self.metrics()
 
+    def told_metrics(self, name: str, least: float, **labels: str) -> Metrics:
+        """Scrape it until deliver processes have told of so many.
+
+        Raises:
+            WrongAnswerError: They never do.
+        """
+        deadline_s = time.monotonic() + PATIENCE_S
+        while (told := (metrics := self.metrics()).sum(name, **labels)) < least:
+            if time.monotonic() > deadline_s:
+                raise WrongAnswerError(f"{name} {labels} is {told:.0f}, not {least:.0f}")
+            time.sleep(SCRAPE_S)
+        return metrics
+
     def processes(self) -> dict[str, int]:
         """Return its processes by name."""
         return processes_of(self.process_id)
@@ -107,6 +121,7 @@ class Config:
     storage: dict[str, Any] = field(default_factory=dict)
     event: dict[str, Any] = field(default_factory=dict)
     workers: int = 0
+    log: dict[str, Any] = field(default_factory=lambda: {"requests": False})
 
     def write(self) -> Path:
         """Write the file and return its path. JSON is YAML."""
@@ -121,7 +136,7 @@ class Config:
             "listen": dict.fromkeys(("publish", "deliver", "admin"), "127.0.0.1:0"),
             "storage": {"path": str(self.folder / "data"), **self.storage},
             "limits": self.limits,
-            "log": {"requests": False},
+            "log": self.log,
             "workers": self.workers,
             "events": [event | self.event],
         }

@@ -24,9 +24,11 @@ function request()
   return requests[at]
 end
 function done(summary)
-  local errors = summary.errors
-  local wrong = errors.status + errors.connect + errors.read + errors.write + errors.timeout
-  print(string.format("TOLD %%d %%d %%d %%d", summary.requests, summary.bytes, summary.duration, wrong))
+  local errors, wrong = summary.errors, ""
+  for kind, count in pairs(errors) do
+    if count > 0 then wrong = wrong .. " " .. kind .. " " .. count end
+  end
+  print(string.format("TOLD %%d %%d %%d%%s", summary.requests, summary.bytes, summary.duration, wrong))
 end
 """
 
@@ -66,9 +68,10 @@ class Storm:
         line = next((line for line in told.splitlines() if line.startswith("TOLD ")), None)
         if line is None:
             raise RuntimeError(f"wrk has failed: {told}{complaint}")
-        requests, body_bytes, duration_us, wrong = map(int, line.split()[1:])
+        _, *figures, wrong = f"{line} ".split(" ", 4)
+        requests, body_bytes, duration_us = map(int, figures)
         if wrong or not requests:
-            raise WrongAnswerError(f"{wrong} of {requests} requests were answered wrong, or not at all")
+            raise WrongAnswerError(f"of {requests} requests some were answered wrong, or not at all: {wrong}")
         return Tally(requests, body_bytes, duration_us / 1e6, _children_cpu_s() - self._cpu_begin_s)
 
 

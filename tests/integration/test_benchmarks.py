@@ -25,23 +25,24 @@ from tests.benchmarks.served import WrongAnswerError
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE_S: Final = 20.0
 
+# A fraction of a second is one live segment.
 SHORT: Final = {
-    "held_release": ["--waiters", "1,3", "--rounds", "3"],
-    "live_edge": ["--readers", "5", "--segments", "2"],
-    "storm_404": ["--seconds", "1", "--quiet-seconds", "1", "--rate", "200"],
+    "held_release": ["--waiters", "3", "--rounds", "2", "--workers", "0,1"],
+    "live_edge": ["--readers", "5", "--segments", "1"],
+    "storm_404": ["--seconds", "0.4", "--quiet-seconds", "0.4", "--rate", "200"],
     "overload": [
         "--seconds",
-        "1",
+        "0.4",
         "--saturating-seconds",
-        "0.5",
+        "0.2",
         "--segments",
-        "30",
+        "20",
         "--bytes",
         "100000",
         "--factors",
         "2",
     ],
-    "hostile": ["--seconds", "1", "--loris", "20", "--slow-readers", "5"],
+    "hostile": ["--seconds", "0.4", "--loris", "20", "--slow-readers", "5"],
 }
 
 
