@@ -43,6 +43,7 @@ BENCHES: Final = (
     Bench("overload", ("overload",), "more rewinds than the SSD tier serves"),
     Bench("hostile", ("hostile",), "slow clients"),
     Bench("workers", ("workers",), "deliver processes"),
+    Bench("cost", ("request_cost",), "the deliver side's own code for each kind of request"),
     Bench("memory", ("memory_each",), "memory of a connection, a held request, a candidate"),
     Bench("inspection", ("inspection",), "looking into uploads"),
     Bench("recovery", ("recovery",), "replaying a journal"),

@@ -91,9 +91,15 @@ async def test_everything_ffmpeg_sends_is_kept(running: Running, tmp_path: Path,
         }
         for push in PUSHES
     }
-    await watch.until(
-        lambda: all(expected[each.event_id] <= watch.copies(each.event_id, "a").keys() for each in PUSHES)
-    )
+
+    def missing() -> dict[str, list[SegmentKey]]:
+        absent = {event_id: keys - watch.copies(event_id, "a").keys() for event_id, keys in expected.items()}
+        return {event_id: sorted(keys, key=str) for event_id, keys in absent.items() if keys}
+
+    try:
+        await watch.until(lambda: not missing())
+    except TimeoutError:
+        assert missing() == {}
     await asyncio.gather(
         *(_check(running, push, track, tmp_path, numbers) for push in PUSHES for track in push.format.tracks)
     )
