@@ -24,7 +24,7 @@ _LINE: Final = re.compile(rb"(GET|HEAD) (/[A-Za-z0-9/@._~$=,+:-]*) HTTP/1\.1")
 # Who asks chooses both. Beyond these lengths they are parsed each time.
 LINE_BYTES_MAX: Final = 256
 FIELDS_BYTES_MAX: Final = 2_048
-# How many of each are kept; with the lengths above 15 MB at most.
+# How many of each are kept; with the lengths above 30 MB at most (measured, conditions included).
 HEADS_COUNT_MAX: Final = 4_096
 _END: Final = b"\r\n\r\n"
 
@@ -78,9 +78,10 @@ class KnownHeads:
     def learn(self, data: bytes, message: RawRequestMessage, asked: Asked) -> bool:
         """Keep the fields of a head; returns whether these bytes were that head, all of it and nothing else.
 
-        Then the connection is where a request begins. They were if their first line names the target that was parsed,
-        and the lines after it are as many as the fields: of a head that began in bytes before these, the first line of
-        these is no request line, or one of its fields.
+        Then the connection is where a request begins. They were if an empty line ends them and is the only one, if
+        their first line names the target that was parsed, and if the lines between are as many as its fields: a head
+        that began in bytes before these has one field more at least, of which the first line of these is a part. What
+        is kept is known to all connections, so whoever could teach something else here could smuggle requests.
 
         Args:
             data: What was parsed last.
@@ -91,9 +92,13 @@ class KnownHeads:
         matched = _LINE.fullmatch(line)
         if matched is None or matched[2].decode() != message.path or message.version != HttpVersion11:
             return False
-        lines_count = rest.count(b"\n")
-        if not data.endswith(_END) or lines_count != rest.count(b"\r\n") or lines_count - 1 != len(message.raw_headers):
+        if data.find(_END) != len(data) - len(_END):
             return False
+        lines_count = rest.count(b"\n")
+        if lines_count != rest.count(b"\r\n") or lines_count - 1 != len(message.raw_headers):
+            return False
+        if b"\n " in rest or b"\n\t" in rest:
+            return False  # a folded field has more lines than one; aiohttp refuses it (RFC 9112, 5.2)
         if len(rest) <= FIELDS_BYTES_MAX:
             if len(self._fields) >= HEADS_COUNT_MAX:
                 self._fields.clear()

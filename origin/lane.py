@@ -85,6 +85,11 @@ class Exchange:
         self._reading: asyncio.Task[None] | None = None
         self._release: Release | None = None
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether its body is being read from the lower tier."""
+        return self._reading is not None
+
     def take(self, step: Step) -> None:
         """Do what is to be done."""
         if isinstance(step, Reply):

@@ -19,13 +19,15 @@ from storage.base import Body
 class LaneProtocol(OriginProtocol):
     """A connection of the deliver listener."""
 
-    __slots__ = ("_behind", "_descriptor", "_desk", "_exchange", "_is_between", "_is_busy", "_taken")
+    __slots__ = ("_behind", "_descriptor", "_desk", "_exchange", "_is_between", "_is_busy", "_is_last", "_taken")
 
     def __init__(self, manager: "LaneServer", **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._desk = manager.desk
         # From the beginning of a request until its answer has been taken; its exchange, if it was not answered at once.
         self._is_busy = False
+        # Whether the connection ends with the answer in progress.
+        self._is_last = False
         self._exchange: Exchange | None = None
         self._descriptor = -1
         self._behind: list[asyncio.Future[None]] = []
@@ -41,12 +43,19 @@ class LaneProtocol(OriginProtocol):
         super().connection_made(transport)
 
     @property
+    def is_closing(self) -> bool:
+        """Whether no further request is to be taken from this connection."""
+        return self._is_last or super().is_closing
+
+    @property
     def is_idle(self) -> bool:
         """Whether no request is being answered in either lane."""
         return not self._is_busy and super().is_idle
 
     def data_received(self, data: bytes) -> None:
         """Answer what is one request whose like was seen before; let aiohttp parse all else, and learn from it."""
+        if self._is_busy and self._is_last:
+            return  # no request stands behind one that ends the connection (RFC 9112, 9.6)
         if self._is_between and not self._is_busy and self.is_free:
             asked = self._desk.heads.find(data)
             if asked is not None:
@@ -75,7 +84,7 @@ class LaneProtocol(OriginProtocol):
         return True
 
     def _begin(self, asked: Asked) -> None:
-        self._is_busy = True
+        self._is_busy, self._is_last = True, asked.must_close
         self.count_head()
         exchange = self._desk.open(self, asked)
         if self._is_busy:
@@ -98,6 +107,15 @@ class LaneProtocol(OriginProtocol):
         super().resume_writing()
         if self._is_busy:
             self._end_exchange()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it; aiohttp returns nothing
+        """The client sends no more; returns whether to keep the connection until it has its answer.
+
+        What was written is sent in any case. But TCP does not tell a client that only waits from one that has left,
+        and who is held and has left must free its place: so a held request ends here.
+        """
+        self._is_last = self._exchange is not None and self._exchange.is_reading
+        return self._is_last
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Free what the request in progress takes."""

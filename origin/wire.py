@@ -1,8 +1,8 @@
 """Writing an answer: what the system takes at once goes there at once, the rest is the transport's.
 
-uvloop writes at the end of a turn of the event loop, through a list of buffers; two microseconds of the twenty that
-an answer of 64 KB takes (measured). Nothing is before an answer whose transport has nothing left to write, so it may be
-written past it.
+The transport's way to the system is a microsecond longer, of the twenty that an answer of 64 KB takes (measured), as
+it must be ready for what the system does not take. Nothing is before an answer whose transport has nothing left to
+write, so it may be written past it.
 """
 
 import asyncio

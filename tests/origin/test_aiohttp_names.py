@@ -37,6 +37,7 @@ OVERRIDES: Final = {
     "connection_made",
     "connection_lost",
     "data_received",
+    "eof_received",
     "pause_writing",
     "resume_writing",
     "handle_error",

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+from unittest.mock import patch
 
 import pytest
 
 from origin.reply import Reply
+from origin.turnout import LaneProtocol
 from tests.origin.lanes import large_body, open_lanes, slow
 from tests.origin.raw_client import body_of, connected, fields_of, request, status_of
 from tests.origin.site import until
@@ -40,16 +42,58 @@ async def test_version_10_may_ask_to_stay() -> None:
 
 @pytest.mark.parametrize("behind", [request("/2"), slow("/2")], ids=["fast", "slow"])
 async def test_what_stands_behind_the_last_request_is_not_answered(behind: bytes) -> None:
-    async with open_lanes() as lanes, connected(lanes.address) as client:
-        client.send(request("/held", "Connection: close"))
-        await until(lambda: lanes.waiters.count == 1)
-        client.send(behind)
-        await until(lambda: lanes.connection.heads_count == 2)
-        lanes.release()
-        received = await client.rest()
+    taken: list[bytes] = []
+    data_received = LaneProtocol.data_received
+
+    def take(connection: LaneProtocol, data: bytes) -> None:
+        data_received(connection, data)
+        taken.append(data)
+
+    async with open_lanes() as lanes:
+        async with connected(lanes.address) as client:  # whose fields are known from here on
+            await client.ask(request("/1", "Connection: close"))
+            assert await client.rest() == b""
+        with patch.object(LaneProtocol, "data_received", take):
+            async with connected(lanes.address) as client:
+                client.send(request("/held", "Connection: close"))
+                await until(lambda: lanes.waiters.count == 1)
+                client.send(behind)
+                await until(lambda: len(taken) == 2)
+                lanes.release()
+                received = await client.rest()
         assert received.count(b"HTTP/1.") == 1
         assert received.endswith(b"\r\n\r\n/held")
         assert "/2" not in lanes.script.begun
+        await until(lambda: lanes.outcomes == ["served", "served"])
+
+
+async def test_a_client_that_sends_no_more_gets_what_is_being_read() -> None:
+    async with open_lanes() as lanes, connected(lanes.address) as client:
+        client.send(request("/read"))
+        client.writer.write_eof()
+        await until(lambda: lanes.script.begun == ["/read"])
+        await until(lambda: lanes.connection.is_closing)
+        lanes.script.reading.set_result(Reply(200, "served", {}, b"read"))
+        received = await client.rest()
+        assert (fields_of(received)["Connection"], body_of(received)) == ("close", b"read")
+        await until(lambda: not lanes.server.connections)
+
+
+async def test_a_client_that_sends_no_more_while_it_is_held_has_left() -> None:
+    async with open_lanes() as lanes, connected(lanes.address) as client:
+        client.send(request("/held"))
+        await until(lambda: lanes.waiters.count == 1)
+        client.writer.write_eof()
+        await until(lambda: lanes.outcomes == ["client-gone"])
+        assert lanes.waiters.count == 0
+        assert await client.rest() == b""
+
+
+async def test_a_client_that_sends_no_more_gets_all_of_a_large_answer() -> None:
+    async with open_lanes() as lanes, connected(lanes.address) as client:
+        client.send(request("/large"))
+        client.writer.write_eof()
+        assert body_of(await client.rest()) == large_body("/large")
 
 
 @pytest.mark.parametrize("path", ["/held", "/read"])
