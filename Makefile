@@ -37,7 +37,7 @@ run: run-tools ## start the demo: two encoders, an origin, a page of what happen
 	@$(BIN)/live-origin demo $(ARGS)
 
 test: debian-packages check ## check, then every test; the first time, install what they need
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m tests $(ARGS)
 
 check: test-tools ## format, lint and types, without changing a file
 	@$(BIN)/ruff format --check .

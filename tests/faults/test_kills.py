@@ -11,7 +11,7 @@ from tests.faults.ledger import etag_of
 from tests.faults.live_load import Answer, Segment, Tally, body_of
 
 # This runs without asyncio's debug mode, which makes the clients slow.
-KILLS: Final = 3
+KILLS: Final = 2
 SEGMENT: Final[Segment] = ("v1", 7)
 
 

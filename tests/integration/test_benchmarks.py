@@ -27,7 +27,7 @@ PATIENCE_S: Final = 20.0
 
 # A fraction of a second is one live segment.
 SHORT: Final = {
-    "held_release": ["--waiters", "3", "--rounds", "2", "--workers", "0,1"],
+    "held_release": ["--waiters", "3", "--rounds", "2", "--workers", "1"],
     "live_edge": ["--readers", "5", "--segments", "1"],
     "storm_404": ["--seconds", "0.4", "--quiet-seconds", "0.4", "--rate", "200"],
     "overload": [
