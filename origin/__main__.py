@@ -95,12 +95,13 @@ def _serve(parsed: argparse.Namespace) -> int:
     writer = LogWriter(settings.log.level)
     writer.start()
     try:
-        uvloop.run(_serve_until_signal(settings))
+        try:
+            uvloop.run(_serve_until_signal(settings))
+        finally:
+            writer.stop()  # the reason is told below what led to it
     except (StorageError, OSError) as exc:
         print(f"live-origin cannot run: {exc}", file=sys.stderr)
         return EXIT_FAILED
-    finally:
-        writer.stop()
     return 0
 
 

@@ -92,15 +92,16 @@ class Decider:
     def _consider_once(self, event: Event, key: SegmentKey) -> bool:
         """Ask once; returns whether something was recorded, so that it is worth asking again.
 
-        It comes to rest: each further choice is less flawed than the one before.
+        It comes to rest: each further choice is less flawed than the one before, and the only copy is the best.
         """
         now_ms = self._now_ms()
-        match decide(situation_of(event, key, self._catalog), now_ms):
+        situation = situation_of(event, key, self._catalog)
+        match decide(situation, now_ms):
             case Choose(choice):
                 is_recorded = self._record(key, Chosen.of(key, choice), now_ms)
                 if any(defect.name == MISMATCHED_INIT for defect in choice.candidate.defects) and not key.is_init:
                     self.consider(key._replace(number=None))  # perhaps nobody makes segments for the old one any more
-                return is_recorded
+                return is_recorded and len(situation.candidates) > 1
             case Withdraw():
                 return self._record(key, Withdrawn(key), now_ms)
             case Wait(until_ms):

@@ -1,22 +1,27 @@
 """JSON logs: one object a line, constant message, data in fields.
 
-Lines go through a bounded queue to a thread that writes them, so that a terminal or pipe that blocks never
-stops a segment. When the queue is full a line is dropped and counted, and the next one says how many were.
+Lines go through a bounded queue to a thread that writes them, many at a time, so that a terminal or pipe that blocks
+never stops a segment. When the queue is full a line is dropped and counted, and the next one says how many were.
 """
 
 import json
 import logging
-import logging.handlers
-import queue
 import sys
+import threading
 import time
-from contextlib import suppress
+from collections import deque
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 log = logging.getLogger(__name__)
 
 QUEUE_LINES_MAX: Final = 10_000
+# How long a line waits for others that are written with it: too short for people to notice.
+WRITE_AFTER_S: Final = 0.05
+WRITE_LINES_MAX: Final = 500
+
+_encode: Final = json.JSONEncoder(default=str).encode
 
 
 def fields(**values: object) -> dict[str, Any]:
@@ -60,36 +65,63 @@ class JsonFormatter(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return _encode(line)
 
 
-class DroppingQueueHandler(logging.handlers.QueueHandler):
-    """Hands records to the writing thread; never blocks."""
+class Lines(logging.Handler):
+    """Keeps records for the writing thread; never blocks. What is urgent wakes that at once, all else within a moment.
 
-    def __init__(self, lines: "queue.Queue[logging.LogRecord]") -> None:
-        super().__init__(lines)
+    To wake a thread for each record takes longer than making the record: both want the interpreter's lock.
+
+    Args:
+        count_max: How many are kept.
+    """
+
+    def __init__(self, count_max: int) -> None:
+        super().__init__()
+        self._count_max = count_max
+        self._kept: deque[logging.LogRecord] = deque()
+        self._is_any, self._is_urgent = threading.Event(), threading.Event()
         self.dropped_count = 0
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Keep the record as it is: the thread formats it, in this process."""
-        return record
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        try:
-            self.queue.put_nowait(record)
-        except queue.Full:
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self._kept) >= self._count_max:
             self.dropped_count += 1
             return
-        if self.dropped_count:
+        self._kept.append(record)
+        if self.dropped_count and len(self._kept) < self._count_max:  # else the next line that fits says it
             lost = logging.LogRecord(__name__, logging.WARNING, __file__, 0, "log lines dropped", None, None)
             lost.fields = {"count": self.dropped_count}
-            with suppress(queue.Full):  # then the next line that fits says it
-                self.queue.put_nowait(lost)
-                self.dropped_count = 0
+            self._kept.append(lost)
+            self.dropped_count = 0
+        if record.levelno >= logging.WARNING:
+            self._is_urgent.set()
+        if not self._is_any.is_set():
+            self._is_any.set()
+
+    def wait(self) -> None:
+        """Return when there is something to be written: soon after it came, or at once if that is urgent.
+
+        What comes from here on, and `hurry` too, is seen by who looks now, or by the next call.
+        """
+        self._is_any.wait()
+        self._is_urgent.wait(WRITE_AFTER_S)
+        self._is_any.clear()
+        self._is_urgent.clear()
+
+    def hurry(self) -> None:
+        """Have `wait` return, though there may be nothing."""
+        self._is_urgent.set()
+        self._is_any.set()
+
+    def taken(self) -> Iterator[list[logging.LogRecord]]:
+        """Yield what is kept, oldest first, some at a time."""
+        while self._kept:
+            yield [self._kept.popleft() for _ in range(min(len(self._kept), WRITE_LINES_MAX))]
 
 
 class LogWriter:
-    """The logs of this process, from `start` to `stop`.
+    """The logs of this process, from `start` to `stop`. A process that is killed loses what came just before.
 
     Args:
         level: Least severe level that is written, as `logging` spells it.
@@ -97,21 +129,37 @@ class LogWriter:
 
     def __init__(self, level: str, stream: TextIO = sys.stderr) -> None:
         self._level = level.upper()
-        self._lines: queue.Queue[logging.LogRecord] = queue.Queue(QUEUE_LINES_MAX)
-        self._handler = DroppingQueueHandler(self._lines)
-        writer = logging.StreamHandler(stream)
-        writer.setFormatter(JsonFormatter())
-        self._listener = logging.handlers.QueueListener(self._lines, writer)
+        self._lines = Lines(QUEUE_LINES_MAX)
+        self._stream = stream
+        self._formatter = JsonFormatter()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
 
     def start(self) -> None:
         """Take over the root logger."""
         root = logging.getLogger()
-        root.handlers = [self._handler]
+        root.handlers = [self._lines]
         root.setLevel(self._level)
-        self._listener.start()
+        self._thread.start()
 
     def stop(self) -> None:
-        """Write what is queued and let go."""
-        logging.getLogger().removeHandler(self._handler)
-        self._lines.join()  # `stop` needs a free place to say that no more lines come
-        self._listener.stop()
+        """Write what is kept and let go."""
+        logging.getLogger().removeHandler(self._lines)
+        self._is_stopping = True
+        self._lines.hurry()
+        self._thread.join()
+
+    def _run(self) -> None:
+        is_last = False
+        while not is_last:
+            self._lines.wait()
+            is_last = self._is_stopping  # before looking for the last time
+            for records in self._lines.taken():
+                self._write(records)
+
+    def _write(self, records: Sequence[logging.LogRecord]) -> None:
+        try:
+            self._stream.write("".join(f"{self._formatter.format(record)}\n" for record in records))
+            self._stream.flush()
+        except Exception:  # noqa: BLE001  # there is nobody to tell but who reads tracebacks
+            self._lines.handleError(records[0])

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 # Bodies told of in one frame to who comes later; each takes about 100 bytes.
 PLACES_AT_ONCE: Final = 500
+# `json.dumps` with separators makes an encoder for each call.
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def news_of(announcement: Announcement) -> MemoryNews:
@@ -76,4 +78,4 @@ def _placed(places: list[BodyPlaced]) -> MemoryNews:
 
 
 def _encoded(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _encode(value).encode()

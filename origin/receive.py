@@ -148,9 +148,12 @@ async def receive_body(request: web.BaseRequest, limit_bytes: int, idle_ms: int,
     size_bytes = 0
     while True:
         try:
-            async with asyncio.timeout(idle_ms / 1000):
-                # Not `readany`: that puts everything the connection has buffered together, in a second copy.
+            # Not `readany`: that puts everything the connection has buffered together, in a second copy.
+            if content.is_eof():  # all of it is here, nothing is waited for
                 piece = await content.read(PIECE_BYTES)
+            else:
+                async with asyncio.timeout(idle_ms / 1000):
+                    piece = await content.read(PIECE_BYTES)
         except TimeoutError as exc:
             raise BodyStalled from exc
         except (OSError, RuntimeError, HttpProcessingError, web.RequestPayloadError) as exc:

@@ -156,13 +156,15 @@ def _choice_at(situation: Situation, usable: Sequence[Candidate], moment: Moment
         return None
     best = min(present, key=lambda candidate: rank_key(event, candidate))
     best_key = rank_key(event, best)
-    pending = [pipeline.id for pipeline in event.pipelines if _may_still_send(situation, pipeline.id, moment)]
     if best.is_good:
         first_good_ms = min(candidate.published_ms for candidate in present if candidate.is_good)
         waits_until_ms, when_over = first_good_ms + policy.prefer_wait_ms, Rule.PREFER_WAIT_OVER
     else:
         waits_until_ms, when_over = _due_ms(situation, usable[0]) + policy.grace_ms, Rule.GRACE_OVER
-    if not any(best_possible_key(event, pipeline_id) < best_key for pipeline_id in pending):
+    if not any(
+        best_possible_key(event, pipeline.id) < best_key and _may_still_send(situation, pipeline.id, moment)
+        for pipeline in event.pipelines
+    ):
         rule = Rule.FIRST_IN_ORDER
     elif moment.ms >= waits_until_ms:
         rule = when_over

@@ -43,6 +43,9 @@ class Flaws(NamedTuple):
     missing_ms: int
 
 
+_NO_FLAWS: Final = Flaws(0, 0, 0)
+
+
 class RankKey(NamedTuple):
     """Sorts candidates, best first. The last terms are unique within a segment, so the order is total."""
 
@@ -59,6 +62,8 @@ def severity(defect: Defect) -> int:
 
 def flaws(defects: Sequence[Defect]) -> Flaws:
     """Return how much `defects` hurt together."""
+    if not defects:
+        return _NO_FLAWS  # nearly always
     missing = [defect.parameter("missing_ms") for defect in defects]
     return Flaws(
         worst_severity=max((severity(defect) for defect in defects), default=0),

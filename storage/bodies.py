@@ -11,7 +11,6 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from io import FileIO
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -20,9 +19,12 @@ from storage.base import BodyKey, Incoming, Removed, bucket_folders, is_intact
 from storage.errors import BodyMissing, StorageError, not_intact, translate
 from storage.flush import GroupCommit, Written, give_name, remove_quietly
 from storage.folders import sync_folder
+from storage.hands import Hands
 from storage.incoming import FileIncoming
 
 _TEMPORARY: Final = ".tmp"
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_MODE: Final = 0o666  # of which the umask takes some
 # One disk serves few calls at a time; more threads only lengthen its queue.
 _THREADS: Final = 8
 _THREADS_OF_LARGE: Final = 4
@@ -48,7 +50,8 @@ class FileBodies:
         self._path = path
         self._incoming_path = path / buckets.INCOMING_FOLDER
         self._serial = itertools.count()
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="bodies")
+        self._root, self._incoming_root = str(path), str(self._incoming_path)  # to join paths takes 5 us, texts none
+        self._hands = Hands(_THREADS, "bodies")
         self._threads_of_large = ThreadPoolExecutor(_THREADS_OF_LARGE, thread_name_prefix="bodies-large")
         self._threads_of_reads = ThreadPoolExecutor(
             _THREADS_OF_READS, thread_name_prefix="bodies-read", initializer=_stand_back
@@ -94,8 +97,9 @@ class FileBodies:
 
     def close(self) -> None:
         """Wait for the file work in progress."""
-        for threads in (self._threads_of_large, self._threads, self._threads_of_reads):
-            threads.shutdown(wait=True)
+        self._threads_of_large.shutdown(wait=True)
+        self._hands.close()
+        self._threads_of_reads.shutdown(wait=True)
         if self._commits is not None:
             self._commits.close()
 
@@ -121,7 +125,7 @@ class FileBodies:
         """Give what came in its final name. A cancelled caller may leave it stored."""
         assert isinstance(incoming, FileIncoming), "a store adopts its own"
         temporary = incoming.release()
-        await self._store(lambda: self._settle(Written(temporary, self._path / key)))
+        await self._store(lambda: self._settle(Written(str(temporary), f"{self._root}/{key}")))
 
     async def read(self, key: BodyKey) -> bytes:
         """Return the whole body, unchecked; one thread hop."""
@@ -134,13 +138,13 @@ class FileBodies:
     async def delete(self, key: BodyKey) -> None:
         """Remove one body; one that is not there is no error."""
         try:
-            await _run(self._threads, lambda: (self._path / key).unlink(missing_ok=True))
+            await self._hands.do(lambda: (self._path / key).unlink(missing_ok=True))
         except OSError as exc:
             raise translate("body-delete", exc) from exc
 
     async def set_aside(self, key: BodyKey) -> bool:
         """Move a damaged body to the folder of such bodies, of which the newest are kept."""
-        return await _run(self._threads, lambda: buckets.set_aside(self._path, key))
+        return await self._hands.do(lambda: buckets.set_aside(self._path, key))
 
     async def remove_bucket(self, event_id: str, bucket: int | None, files_count_max: int) -> Removed:
         """Remove up to so many files, and the folders when these are empty."""
@@ -149,7 +153,7 @@ class FileBodies:
             for folder in folders:
                 self._commits.forget(folder)
         try:
-            return await _run(self._threads, lambda: buckets.remove_bucket(folders, files_count_max))
+            return await self._hands.do(lambda: buckets.remove_bucket(folders, files_count_max))
         except OSError as exc:
             raise translate("bucket-remove", exc) from exc
 
@@ -193,23 +197,23 @@ class FileBodies:
 
     def _write_whole(self, key: BodyKey, body: bytes) -> Future[None] | None:
         """One thread hop for everything: a hop costs more than writing a small body."""
-        temporary = self._temporary()
-        file = open(temporary, "xb", buffering=0)  # noqa: SIM115  # closed by who gives it its name
+        temporary = f"{self._incoming_root}/{next(self._serial)}{_TEMPORARY}"
+        descriptor = os.open(temporary, _FLAGS, _MODE)  # closed by who gives it its name
         try:
-            _write_all(file, body)
+            _write_all(descriptor, body)
         except OSError:
-            file.close()
+            os.close(descriptor)
             remove_quietly(temporary)
             raise
-        return self._settle(Written(temporary, self._path / key, file))
+        return self._settle(Written(temporary, f"{self._root}/{key}", descriptor))
 
     def _settle(self, written: Written) -> Future[None] | None:
         """Give a written file its name: at once, or with its batch when that is flushed."""
         if self._commits is not None:
             return self._commits.add(written)
         try:
-            if written.file is not None:
-                written.file.close()
+            if written.descriptor is not None:
+                os.close(written.descriptor)
             give_name(written.temporary, written.final)
         except OSError:
             remove_quietly(written.temporary)
@@ -218,7 +222,7 @@ class FileBodies:
 
     async def _store(self, work: Callable[[], Future[None] | None]) -> None:
         try:
-            commit = await _run(self._threads, work)
+            commit = await self._hands.do(work)
             if commit is not None:
                 await asyncio.wrap_future(commit)
         except OSError as exc:
@@ -233,11 +237,11 @@ def _stand_back() -> None:
     os.nice(_NICENESS_OF_READS)
 
 
-def _write_all(file: FileIO, body: bytes) -> None:
-    """Write everything: an unbuffered write may take less than it was given."""
+def _write_all(descriptor: int, body: bytes) -> None:
+    """Write everything: a write may take less than it was given."""
     view = memoryview(body)
     while view:
-        view = view[file.write(view) or 0 :]
+        view = view[os.write(descriptor, view) :]
 
 
 async def _run(threads: Executor, work: Callable[[], Result]) -> Result:

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import chain
 from typing import Final
 
-from cachetools import LRUCache
-
 from selection.model import Candidate, Choice, Mask, Moment, SegmentKey
 from storage.base import SEGMENTS_PER_BUCKET, BodyKey, BucketUse, body_key, bucket_of, manifest_key
 from storage.catalog_snapshot import CatalogSnapshot, digest_of_texts, edge_texts
 from storage.event_records import Bucket, EventRecords, standing_of
+from storage.recent import Recent
 from storage.records import (
     ALL,
     Chosen,
@@ -47,7 +46,7 @@ class MemoryCatalog:
         self.used_bytes = 0
         self.state = object()
         self._events: dict[str, EventRecords] = {}
-        self._read: LRUCache[SegmentKey, Answers] = LRUCache(read_slots_count)
+        self._read: Recent[SegmentKey, Answers] = Recent(read_slots_count)
         self._has_read = False
         self._snapshots: list[CatalogSnapshot] = []
         self._folds = {
@@ -264,7 +263,7 @@ class MemoryCatalog:
         for bucket in buckets:
             self.used_bytes -= bucket.size_bytes
             for key, _ in bucket.keys(event_id):
-                self._read.pop(key, None)
+                self._read.forget(key)
                 event.lost_choices.pop(key, None)
                 event.lower_edge(key.rendition_id, key.number)
 
@@ -369,19 +368,20 @@ class MemoryCatalog:
     def _renew(self, entry: Entry) -> None:
         """Read a slot again after a change, if it was read before or the change is being made now."""
         key = entry.key
-        slot, former = self._find(key), self._read.pop(key, None)
+        slot, former = self._find(key), self._read.forget(key)
         if slot is None or (former is None and not entry.is_read):
             return
         known = {} if former is None else {copy.sequence: copy for copy in former.candidates}
         if former is not None and former.choice is not None:
             known[former.choice.candidate.sequence] = former.choice.candidate
-        if entry.is_read and isinstance(entry.record, Published):
-            known[entry.sequence] = entry.record.candidate
-        self._keep(key, slot.read(known))
+        record = entry.record if entry.is_read else None
+        if isinstance(record, Published):
+            known[entry.sequence] = record.candidate
+        self._keep(key, slot.read(known, record if isinstance(record, Chosen) else None))
 
     def _keep(self, key: SegmentKey, answers: Answers) -> Answers:
         self._has_read = True
-        self._read[key] = answers
+        self._read.keep(key, answers)
         return answers
 
 

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -31,12 +30,13 @@ class Written:
     """A file that holds a whole body and is to get its name.
 
     Args:
-        file: Open, to be flushed and closed; None if that was done.
+        temporary, final: Paths, now and then.
+        descriptor: Open, to be flushed and closed; None if that was done.
     """
 
-    temporary: Path
-    final: Path
-    file: FileIO | None = None
+    temporary: str
+    final: str
+    descriptor: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +45,7 @@ class _Pending:
     outcome: Future[None] = field(default_factory=Future)
 
 
-def give_name(temporary: Path, final: Path, made: Callable[[Path], None] = lambda _: None) -> None:
+def give_name(temporary: str, final: str, made: Callable[[Path], None] = lambda _: None) -> None:
     """Rename a file into a folder, which is made if it is not there; it takes less to try than to look.
 
     Args:
@@ -54,15 +54,16 @@ def give_name(temporary: Path, final: Path, made: Callable[[Path], None] = lambd
     try:
         os.rename(temporary, final)
     except FileNotFoundError:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        made(final.parent)
+        folder = Path(final).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        made(folder)
         os.rename(temporary, final)
 
 
-def remove_quietly(path: Path) -> None:
+def remove_quietly(path: str | Path) -> None:
     """Remove a file if that is possible; on a disk that cannot be written it may not be."""
     with suppress(OSError):
-        path.unlink(missing_ok=True)
+        os.unlink(path)
 
 
 class GroupCommit:
@@ -120,7 +121,8 @@ class GroupCommit:
 
     def _commit(self, batch: Sequence[_Pending]) -> None:
         try:
-            self._flush_files([pending.written.file for pending in batch if pending.written.file is not None])
+            descriptors = [pending.written.descriptor for pending in batch]
+            self._flush_files([descriptor for descriptor in descriptors if descriptor is not None])
         except OSError as exc:
             _fail(batch, exc)
             return
@@ -137,7 +139,7 @@ class GroupCommit:
             if not was_there:  # the same bytes may lie here for a record that was promised long ago
                 undo.append(written.final)
         try:
-            for folder in dict.fromkeys(pending.written.final.parent for pending in named):
+            for folder in dict.fromkeys(Path(pending.written.final).parent for pending in named):
                 with suppress(FileNotFoundError):  # it was collected meanwhile, and what was in it with it
                     self._flush_folder(folder)
         except OSError as exc:
@@ -148,20 +150,20 @@ class GroupCommit:
         for pending in named:
             pending.outcome.set_result(None)
 
-    def _flush_files(self, files: Sequence[FileIO]) -> None:
+    def _flush_files(self, descriptors: Sequence[int]) -> None:
         """Flush and close files; raises one of the faults after all flushes have ended."""
         try:
-            if len(files) == 1:
-                os.fdatasync(files[0].fileno())
+            if len(descriptors) == 1:
+                os.fdatasync(descriptors[0])
                 return
-            flushes = [self._flushers.submit(os.fdatasync, file.fileno()) for file in files]
+            flushes = [self._flushers.submit(os.fdatasync, descriptor) for descriptor in descriptors]
             wait(flushes)
             for flush in flushes:
                 flush.result()
         finally:
-            for file in files:
+            for descriptor in descriptors:
                 with suppress(OSError):  # its bytes are flushed, or its batch has failed
-                    file.close()
+                    os.close(descriptor)
 
     def _flush_folder(self, folder: Path) -> None:
         """Make the names in a folder durable, and once its own and those of the folders above it."""

@@ -128,20 +128,23 @@ class Slot:
         """Return the copy that was recorded at a place in the journal."""
         return next((copy for copy in self.kept if is_at(copy, sequence)), None)
 
-    def read(self, known: dict[int, Candidate]) -> Answers:
+    def read(self, known: dict[int, Candidate], chosen: Chosen | None = None) -> Answers:
         """Return what the texts say.
 
         A record that a newer version wrote in a way that this one cannot read is passed over.
 
         Args:
             known: Copies that have been read already, by their place in the journal; completed.
+            chosen: The record of `choice`, if that is there already.
         """
         for text in self.kept:
             sequence = sequence_of(text)
             if sequence not in known:
                 _read_copy(text, sequence, known)
         candidates = tuple(known[sequence] for sequence in map(sequence_of, self.copies) if sequence in known)
-        return Answers(candidates, None if self.choice is None else _read_choice(self.choice, known))
+        if self.choice is None:
+            return Answers(candidates)
+        return Answers(candidates, _choice_of(chosen or _read_choice(self.choice), known))
 
 
 def is_at(text: str, sequence: str) -> bool:
@@ -176,11 +179,15 @@ def _read_copy(text: str, sequence: int, known: dict[int, Candidate]) -> None:
         known[sequence] = record.candidate
 
 
-def _read_choice(text: str, known: dict[int, Candidate]) -> Choice | None:
+def _read_choice(text: str) -> Chosen | None:
     try:
         record = decode(text).record
     except ValueError:
         return None
-    if not isinstance(record, Chosen) or record.copy_sequence not in known:
+    return record if isinstance(record, Chosen) else None
+
+
+def _choice_of(record: Chosen | None, known: dict[int, Candidate]) -> Choice | None:
+    if record is None or record.copy_sequence not in known:
         return None
     return record.choice(known[record.copy_sequence])

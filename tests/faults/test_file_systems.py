@@ -9,7 +9,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +21,7 @@ import aiohttp
 import pytest
 import yaml
 
+from storage.hands import Hands
 from tests.faults.disks import PLACES, Disk, ForbiddenFiles, server_on, some_disk, start_on
 from tests.integration.process import ServerProcess
 from tests.support.origins import EVENT, PATIENT, Running, make_settings, running_origin
@@ -254,20 +255,31 @@ async def test_a_file_that_cannot_be_read_is_a_fault_that_may_pass(
 # -- A slow disk
 
 
-class SlowThreads(ThreadPoolExecutor):
-    """Threads of a disk that takes its time for everything."""
+class SlowDisk:
+    """Takes its time for everything."""
 
     delay_s = 0.0
     calls_count = 0
 
-    def submit(self, work: Any, /, *arguments: Any, **options: Any) -> Future[Any]:
-        SlowThreads.calls_count += 1
+    @classmethod
+    def slow(cls, work: Callable[..., Any]) -> Callable[..., Any]:
+        cls.calls_count += 1
 
-        def slowly() -> Any:
-            time.sleep(SlowThreads.delay_s)
+        def slowly(*arguments: Any, **options: Any) -> Any:
+            time.sleep(cls.delay_s)
             return work(*arguments, **options)
 
-        return super().submit(slowly)
+        return slowly
+
+
+class SlowThreads(ThreadPoolExecutor):
+    def submit(self, work: Any, /, *arguments: Any, **options: Any) -> Future[Any]:
+        return super().submit(SlowDisk.slow(work), *arguments, **options)
+
+
+class SlowHands(Hands):
+    def do(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
+        return super().do(SlowDisk.slow(work))
 
 
 async def test_a_slow_disk_slows_no_live_request(
@@ -277,17 +289,18 @@ async def test_a_slow_disk_slows_no_live_request(
     storage = {"path": str(tmp_path / "data"), "ram": "1MiB", "ssd": "1GiB"}
     limits = {"segment_bytes": "512KiB"}
     event = {"inspection": {"checks": "none"}}
-    with patch("storage.bodies.ThreadPoolExecutor", SlowThreads), patch.object(SlowThreads, "delay_s", 0.0):
+    slow = patch.multiple("storage.bodies", ThreadPoolExecutor=SlowThreads, Hands=SlowHands)
+    with slow, patch.object(SlowDisk, "delay_s", 0.0):
         async with running_origin(make_settings(tmp_path, event=event, storage=storage, limits=limits)) as running:
             client = Client(running, session)
             numbers = await client.publish_all()
             quiet_s = await live_latencies_s(client)
-            SlowThreads.delay_s = DELAY_S
-            calls_count = SlowThreads.calls_count
+            SlowDisk.delay_s = DELAY_S
+            calls_count = SlowDisk.calls_count
             async with busy_disk(client, numbers):
                 slow_s = await live_latencies_s(client)
-            assert SlowThreads.calls_count >= calls_count + 2 * OTHERS
-            SlowThreads.delay_s = 0.0
+            assert SlowDisk.calls_count >= calls_count + 2 * OTHERS
+            SlowDisk.delay_s = 0.0
     with capsys.disabled():
         ratio = statistics.median(slow_s) / statistics.median(quiet_s)
         p99_ratio = p99(slow_s) / p99(quiet_s)

@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 import origin.logs
-from origin.logs import DroppingQueueHandler, JsonFormatter, LineBudget, LogWriter, fields
+from origin.logs import JsonFormatter, LineBudget, Lines, LogWriter, fields
 
 log = logging.getLogger("tests.origin.logs")
 
@@ -123,39 +122,102 @@ def test_after_the_writer_stopped_nothing_is_written() -> None:
     assert stream.getvalue() == ""
 
 
-def drain(lines_queue: "queue.Queue[logging.LogRecord]") -> list[tuple[str, dict[str, Any]]]:
-    found = []
-    while not lines_queue.empty():
-        made = lines_queue.get_nowait()
-        found.append((made.getMessage(), getattr(made, "fields", {})))
-    return found
+def drain(kept: Lines) -> list[tuple[str, dict[str, Any]]]:
+    return [(made.getMessage(), getattr(made, "fields", {})) for records in kept.taken() for made in records]
 
 
-def test_when_the_queue_is_full_lines_are_dropped_and_the_next_one_says_how_many() -> None:
-    lines_queue: queue.Queue[logging.LogRecord] = queue.Queue(2)
-    handler = DroppingQueueHandler(lines_queue)
+def test_when_as_many_lines_wait_as_may_others_are_dropped_and_the_next_one_says_how_many() -> None:
+    kept = Lines(2)
     for number in range(5):
-        handler.handle(record(number=number))
-    assert handler.dropped_count == 3
-    assert drain(lines_queue) == [("request", {"number": 0}), ("request", {"number": 1})]
-    handler.handle(record(number=5))
-    assert drain(lines_queue) == [("request", {"number": 5}), ("log lines dropped", {"count": 3})]
-    assert handler.dropped_count == 0
-    handler.handle(record(number=6))
-    assert drain(lines_queue) == [("request", {"number": 6})]
+        kept.handle(record(number=number))
+    assert kept.dropped_count == 3
+    assert drain(kept) == [("request", {"number": 0}), ("request", {"number": 1})]
+    kept.handle(record(number=5))
+    assert drain(kept) == [("request", {"number": 5}), ("log lines dropped", {"count": 3})]
+    assert kept.dropped_count == 0
+    kept.handle(record(number=6))
+    assert drain(kept) == [("request", {"number": 6})]
 
 
 def test_a_count_of_dropped_lines_that_does_not_fit_either_is_not_forgotten() -> None:
-    """A terminal that is slow frees one place at a time: the line takes it, and nothing is left for the count."""
-    lines_queue: queue.Queue[logging.LogRecord] = queue.Queue(1)
-    handler = DroppingQueueHandler(lines_queue)
+    """Where there is one free place, the line takes it, and nothing is left for the count."""
+    kept = Lines(1)
     for number in range(101):
-        handler.handle(record(number=number))
-    lines_queue.get_nowait()
-    handler.handle(record(number=101))
-    assert handler.dropped_count == 100
-    handler.handle(record(number=102))
-    assert handler.dropped_count == 101
+        kept.handle(record(number=number))
+    assert drain(kept) == [("request", {"number": 0})]
+    kept.handle(record(number=101))
+    assert kept.dropped_count == 100
+    kept.handle(record(number=102))
+    assert kept.dropped_count == 101
+
+
+class CountingStream(io.StringIO):
+    """Counts how often it is written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes_count = 0
+        self.reached = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.writes_count += 1
+        self.reached.set()
+        return super().write(text)
+
+
+def test_lines_that_come_together_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origin.logs, "WRITE_AFTER_S", 60.0)
+    monkeypatch.setattr(origin.logs, "WRITE_LINES_MAX", 40)
+    stream = CountingStream()
+    with writing(stream):
+        for number in range(100):
+            log.info("request", extra=fields(number=number))
+    assert [line["number"] for line in lines(stream)] == list(range(100))
+    assert stream.writes_count == 3
+
+
+@pytest.mark.parametrize("level", [logging.WARNING, logging.ERROR, logging.CRITICAL])
+def test_what_is_urgent_is_written_at_once_with_all_that_came_before(
+    monkeypatch: pytest.MonkeyPatch, level: int
+) -> None:
+    monkeypatch.setattr(origin.logs, "WRITE_AFTER_S", 60.0)
+    stream = CountingStream()
+    with writing(stream):
+        log.info("request")
+        log.log(level, "disk failed")
+        assert stream.reached.wait(10)
+        log.log(level, "disk failed again")
+    assert [line["message"] for line in lines(stream)] == ["request", "disk failed", "disk failed again"]
+
+
+def test_a_line_alone_is_written_without_another_one() -> None:
+    stream = CountingStream()
+    with writing(stream):
+        log.info("first")
+        assert stream.reached.wait(10)
+        stream.reached.clear()
+        log.info("second")
+        assert stream.reached.wait(10)
+    assert [line["message"] for line in lines(stream)] == ["first", "second"]
+
+
+def test_a_stream_that_fails_ends_no_writer(capsys: pytest.CaptureFixture[str]) -> None:
+    class FailingStream(CountingStream):
+        def write(self, text: str) -> int:
+            super().write(text)
+            if self.writes_count == 1:
+                raise OSError("broken pipe")
+            return len(text)
+
+    stream = FailingStream()
+    with writing(stream):
+        log.info("first")
+        assert stream.reached.wait(10)
+        stream.reached.clear()
+        log.info("second")
+        assert stream.reached.wait(10)
+    assert stream.writes_count == 2
+    assert "broken pipe" in capsys.readouterr().err
 
 
 class StuckStream(io.StringIO):
@@ -245,3 +307,28 @@ def test_without_a_budget_there_are_no_lines(now_s: list[float], caplog: pytest.
         now_s[0] = 100.0 + second
         assert budget.is_spent() is True
     assert told_counts(caplog) == []
+
+
+def test_an_end_that_comes_while_lines_are_looked_for_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, asked = io.StringIO(), threading.Event()
+    writer = LogWriter("info", stream)
+    ending = threading.Thread(target=writer.stop, daemon=True)
+    taken, hurry = Lines.taken, Lines.hurry
+
+    def hurry_and_say(kept: Lines) -> None:
+        hurry(kept)
+        asked.set()
+
+    def end_meanwhile(kept: Lines) -> Iterator[list[logging.LogRecord]]:
+        if not asked.is_set():
+            ending.start()
+            assert asked.wait(20)
+        return taken(kept)
+
+    monkeypatch.setattr(Lines, "hurry", hurry_and_say)
+    monkeypatch.setattr(Lines, "taken", end_meanwhile)
+    writer.start()
+    log.warning("last")
+    ending.join(20)
+    assert not ending.is_alive()
+    assert [line["message"] for line in lines(stream)] == ["last"]
