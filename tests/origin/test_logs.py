@@ -329,6 +329,7 @@ def test_an_end_that_comes_while_lines_are_looked_for_is_not_missed(monkeypatch:
     monkeypatch.setattr(Lines, "taken", end_meanwhile)
     writer.start()
     log.warning("last")
+    assert asked.wait(20)
     ending.join(20)
     assert not ending.is_alive()
     assert [line["message"] for line in lines(stream)] == ["last"]
