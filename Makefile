@@ -70,7 +70,7 @@ lock: venv ## write the lock files anew, from the bounds in pyproject.toml
 	@$(call compile,requirements-dev.lock,--extra dev --constraints requirements.lock)
 
 clean: ## remove .venv and everything that tools left behind
-	@rm -rf $(VENV) .venv .venv-* build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .venv .venv-* build dist load-report *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One lock file for every platform and every Python from 3.11 on. It names no index address.

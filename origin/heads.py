@@ -20,7 +20,7 @@ from origin.steps import DeliverRequest
 
 # What a path may consist of to mean the same decoded and as it was received.
 PLAIN_PATH: Final = re.compile(r"/[A-Za-z0-9/@._~$=,+:-]*")
-_LINE: Final = re.compile(rb"(GET|HEAD) (/[A-Za-z0-9/@._~$=,+:-]*) HTTP/1\.1")
+_LINE: Final = re.compile(rb"(GET|HEAD) (%b) HTTP/1\.1" % PLAIN_PATH.pattern.encode())
 # Who asks chooses both. Beyond these lengths they are parsed each time.
 LINE_BYTES_MAX: Final = 256
 FIELDS_BYTES_MAX: Final = 2_048

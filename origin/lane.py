@@ -12,13 +12,13 @@ them, goes behind it.
 
 import asyncio
 import time
-from typing import Final, Protocol
+from typing import Protocol
 
 from aiohttp import EMPTY_PAYLOAD
 from aiohttp.http import RawRequestMessage
 
 from origin.conditional import FIELDS
-from origin.deliver import Deliverer
+from origin.deliver import METHODS, Deliverer
 from origin.heads import PLAIN_PATH, Asked, KnownHeads
 from origin.rendering import http_head
 from origin.reply import Reply
@@ -27,12 +27,10 @@ from origin.steps import DeliverRequest, Hold, Read, Step
 from origin.waiters import Place, Release, Waiters
 from storage.base import Body
 
-_METHODS: Final = ("GET", "HEAD")
-
 
 def plain_request(message: RawRequestMessage, payload: object) -> DeliverRequest | None:
     """Return a request that the fast lane understands, or None."""
-    if message.method not in _METHODS or payload is not EMPTY_PAYLOAD or message.upgrade or message.chunked:
+    if message.method not in METHODS or payload is not EMPTY_PAYLOAD or message.upgrade or message.chunked:
         return None
     path = message.path.partition("?")[0]
     if PLAIN_PATH.fullmatch(path) is None:

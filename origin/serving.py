@@ -87,7 +87,7 @@ class Serving:
         body = self._reads.read_now(prepared.address)
         if body is None:
             return None
-        return Reply(200, "served", prepared.fields, body, prepared.facts, False, prepared.whole)
+        return prepared.sending.reply(prepared, body)
 
     def shed(
         self, request: DeliverRequest, event: Event, key: SegmentKey, candidate: Candidate, now_ms: int

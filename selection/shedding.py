@@ -53,14 +53,6 @@ class Signals(Protocol):
         """How late the event loop was lately."""
 
 
-class Load(NamedTuple):
-    """`Signals` as plain values."""
-
-    reads_count: int
-    unsent_bytes: int
-    loop_lag_ms: float
-
-
 @dataclass(frozen=True, slots=True)
 class LoadLimits:
     """What the live edge may use: reads in flight, bytes not taken. And from which lag on the event loop is late."""

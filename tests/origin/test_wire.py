@@ -95,11 +95,10 @@ async def test_what_is_taken_at_once_is_there_at_once_and_leaves_nothing_to_the_
 async def test_nothing_passes_what_the_transport_still_has() -> None:
     async with pair() as wire:
         wire.transport.write(b"first")
-        buffered = wire.transport.get_write_buffer_size()
         wire.write(SMALL)
         assert await wire.received(5 + len(HEAD + SMALL)) == b"first" + HEAD + SMALL
         wire.write(LARGE)
-        assert wire.transport.get_write_buffer_size() > 0, buffered
+        assert wire.transport.get_write_buffer_size() > 0
         wire.write(SMALL)
         assert await wire.received(len(HEAD + LARGE + HEAD + SMALL)) == HEAD + LARGE + HEAD + SMALL
 

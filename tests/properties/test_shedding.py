@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from selection.model import Event
 from selection.request_class import RequestClass, request_class
-from selection.shedding import READS_COUNT_MIN, Load, LoadLimits, limit_at_start, refusal
+from selection.shedding import READS_COUNT_MIN, LoadLimits, limit_at_start, refusal
 from selection.window import due_ms
 from tests.properties.strategies import events
+from tests.support.load import Load
 
 CLASSES = list(RequestClass)
 limits = st.builds(LoadLimits, st.integers(1, 300), st.integers(1, 2_000), st.integers(1, 100))

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from random import Random
 
 from selection.request_class import RequestClass
-from selection.shedding import AdaptiveLimit, Load, LoadLimits, refusal
+from selection.shedding import AdaptiveLimit, LoadLimits, refusal
+from tests.support.load import Load
 
 
 @dataclass

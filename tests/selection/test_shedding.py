@@ -9,13 +9,13 @@ from selection.shedding import (
     READS_COUNT_AT_START,
     READS_COUNT_MIN,
     AdaptiveLimit,
-    Load,
     LoadLimits,
     Reason,
     limit_at_start,
     refusal,
 )
 from tests.selection.simulated_ssd import SimulatedSsd
+from tests.support.load import Load
 
 PUBLISH, LIVE_EDGE, RECENT, DVR = RequestClass
 LIMITS = LoadLimits(reads_count_max=256, unsent_bytes_max=1_000, loop_lag_ms_max=25)
