@@ -28,12 +28,12 @@ from origin.intake import Intake
 from origin.logs import fields
 from origin.metrics import Metrics
 from origin.publish import Publisher, PublishLimits
-from origin.receive import UploadServer
 from origin.recovery import sweep
 from origin.routes import admin_edge, publish_edge
 from origin.server import OriginServer
 from origin.target import Programmes
 from origin.time_watch import TimeWatch
+from origin.upload_lane import UploadLaneServer
 from origin.workers_desk import WorkersDesk
 from selection.capacity import CapacityLevel
 from storage.base import Stores
@@ -122,7 +122,7 @@ class Origin:
         self._time = TimeWatch(self.programmes.events, self.clock, root / "clock-in-doubt")
         self._collecting: asyncio.Task[None] | None = None
         self._runners: dict[str, web.ServerRunner] = {}  # by listener
-        self._upload_server: UploadServer | None = None
+        self._upload_server: UploadLaneServer | None = None
         self._publisher: Publisher | None = None
         self._publish_metrics()
 
@@ -273,7 +273,7 @@ class Origin:
     def _collector(self) -> Collector:
         return Collector(self.programmes.events, self.stores, self.clock, self._time, self._disk, self.metrics)
 
-    def _publish_server(self) -> UploadServer:
+    def _publish_server(self) -> UploadLaneServer:
         settings = self.settings
         self._publisher = Publisher(
             self.programmes,
@@ -289,11 +289,12 @@ class Origin:
                 has_space=self._disk.has_space,
             ),
         )
-        handler = publish_edge(self._publisher, self.metrics, log_lines=settings.log.lines_per_second).handle
+        edge = publish_edge(self._publisher, self.metrics, log_lines=settings.log.lines_per_second)
         # A refused body is read to its end and dropped: closing a persistent connection would kill ffmpeg.
         linger_s = settings.limits.body_idle_ms / 1000
-        server = UploadServer(
-            handler,
+        server = UploadLaneServer(
+            self._publisher,
+            edge,
             lingering_time=linger_s,
             read_bufsize=UPLOAD_BUFFER_BYTES,
             limits=self._shared.connections,

@@ -27,11 +27,12 @@ RETRY_MS: Final = 500
 
 def situation_of(event: Event, key: SegmentKey, catalog: Catalog) -> Situation:
     """Return what the rules are asked about: what is known of a segment now."""
+    event_id, rendition_id, _ = key
     return Situation(
         event=event,
         key=key,
         candidates=catalog.candidates(key),
-        neighbours=lambda number: catalog.candidates(key._replace(number=number)),
+        neighbours=lambda number: catalog.candidates(SegmentKey(event_id, rendition_id, number)),
         masks=catalog.masks(event.id),
         current=catalog.choice(key),
         has_lost_choice=catalog.has_lost_choice(key),
@@ -70,7 +71,7 @@ class Decider:
     def consider(self, key: SegmentKey) -> None:
         """Ask the rules about one segment and record a choice, if they make one."""
         event = self._events.get(key.event_id)
-        if event is None or all(rendition.id != key.rendition_id for rendition in event.renditions):
+        if event is None or key.rendition_id not in event.rendition_ids:
             return  # a journal of an older configuration
         self._cancel(key)
         while self._consider_once(event, key):

@@ -44,7 +44,7 @@ from storage.errors import BodyDamaged, BodyMissing, StorageError
 METHODS: Final = ("GET", "HEAD")
 # Where caches ask whether this origin takes requests. No name of an event: those have two parts.
 PROBE_PATH: Final = "/healthz"
-# Answers kept ready, about 3 KB each, and for how long: their life times in caches are those of the moment they
+# Answers kept ready, about 4 KB each, and for how long: their life times in caches are those of the moment they
 # were made.
 PREPARED_COUNT: Final = 4_096
 PREPARED_MS: Final = 1_000

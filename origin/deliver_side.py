@@ -7,7 +7,7 @@ from config.model import Settings
 from origin.admission import Admission
 from origin.backup import Backups
 from origin.clock import Clock
-from origin.connections import ConnectionLimits
+from origin.connections import ConnectionLimits, Unsent
 from origin.deliver import Deliverer
 from origin.descriptors import connections_limit
 from origin.lane import LaneDesk
@@ -37,6 +37,29 @@ class Shared:
     connections: ConnectionLimits
 
 
+class _Load:
+    """The load of a deliver side: implements `selection.shedding.Signals`. Asked for every answer."""
+
+    __slots__ = ("_bodies", "_lag", "unsent")
+
+    def __init__(self, bodies: TieredBodies, lag: LoopLag) -> None:
+        self._bodies = bodies
+        self._lag = lag
+        self.unsent = Unsent()  # of the listener, once it is open
+
+    @property
+    def reads_count(self) -> int:
+        return self._bodies.reads_count
+
+    @property
+    def unsent_bytes(self) -> int:
+        return self.unsent.bytes_count
+
+    @property
+    def loop_lag_ms(self) -> float:
+        return self._lag.lag_ms
+
+
 class DeliverSide:
     """Everything between the stores and the caches.
 
@@ -47,9 +70,9 @@ class DeliverSide:
     def __init__(self, shared: Shared, ram: Ram, files: Bodies) -> None:
         limits, metrics = shared.settings.limits, shared.metrics
         self._shared = shared
-        self._server: LaneServer | None = None
         self._lag = LoopLag()
         self.bodies = TieredBodies(ram, files, metrics.deliveries.read, self._note_read)
+        self._load = _Load(self.bodies, self._lag)
         self.waiters = Waiters(
             HoldLimits(limits.hold_ms, limits.holds, limits.holds_per_event, limits.holds_per_segment),
             metrics.holds_in_progress.set,
@@ -57,11 +80,9 @@ class DeliverSide:
         )
         self._admission = Admission(
             LoadLimits(limits.reads, limits.unsent_bytes, limits.loop_lag_ms),
-            read_time_ms=limits.read_time_ms,
-            reads_count=lambda: self.bodies.reads_count,
-            unsent_bytes=lambda: self._unsent_bytes,
-            loop_lag_ms=lambda: self._lag.lag_ms,
-            observe=lambda request_class, reason: metrics.observe_shed(request_class, reason.value),
+            limits.read_time_ms,
+            self._load,
+            lambda request_class, reason: metrics.observe_shed(request_class, reason.value),
         )
 
     def open(self, catalog: Catalog, on_lost: Callable[[SegmentKey, Candidate], Awaitable[None]]) -> LaneServer:
@@ -81,7 +102,7 @@ class DeliverSide:
             shared.metrics,
         )
         edge = deliver_edge(deliverer, shared.metrics, backups, log_lines=shared.settings.log.lines_per_second)
-        self._server = server = LaneServer(
+        server = LaneServer(
             LaneDesk(deliverer, self.waiters, edge),
             edge.handle,
             # A client that leaves must free its place in the waiting list: its handler is cancelled.
@@ -89,6 +110,7 @@ class DeliverSide:
             limits=shared.connections,
             observe=shared.metrics.refusal_observer("deliver"),
         )
+        self._load.unsent = server.unsent
         watch_connections(shared.metrics, "deliver", server)
         shared.metrics.reads_in_flight.set_function(lambda: float(self.bodies.reads_count))
         shared.metrics.reads_limit.set_function(lambda: float(self._admission.reads_limit))
@@ -99,10 +121,6 @@ class DeliverSide:
     def close(self) -> None:
         """Look at the load no more."""
         self._lag.stop()
-
-    @property
-    def _unsent_bytes(self) -> int:
-        return 0 if self._server is None else self._server.unsent.bytes_count
 
     def _note_read(self, seconds: float) -> None:
         self._shared.metrics.read_duration.observe(seconds)

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from aiohttp import HttpVersion11
 from aiohttp.http import RawRequestMessage
 
 from origin.steps import DeliverRequest
@@ -51,6 +50,23 @@ class _Fields(NamedTuple):
 _PLAIN: Final = _Fields()
 
 
+def is_head_of(data: bytes, message: RawRequestMessage) -> bool:
+    """Tell whether these bytes are the head of HTTP/1.1 that was parsed, all of it and nothing else.
+
+    They are if an empty line ends them and is the only one, if their first line is the one that was parsed, and if the
+    lines between are as many as its fields: a head that began in bytes before these has one field more at least, of
+    which the first line of these is a part.
+    """
+    if not data.startswith(f"{message.method} {message.path} HTTP/1.1\r\n".encode()):
+        return False
+    if data.find(_END) != len(data) - len(_END):
+        return False
+    lines_count = data.count(b"\n")
+    if lines_count != data.count(b"\r\n") or lines_count - 2 != len(message.raw_headers):
+        return False
+    return b"\n " not in data and b"\n\t" not in data  # a folded field; aiohttp refuses it (RFC 9112, 5.2)
+
+
 class KnownHeads:
     """The heads that connections of one listener have sent lately."""
 
@@ -78,10 +94,8 @@ class KnownHeads:
     def learn(self, data: bytes, message: RawRequestMessage, asked: Asked) -> bool:
         """Keep the fields of a head; returns whether these bytes were that head, all of it and nothing else.
 
-        Then the connection is where a request begins. They were if an empty line ends them and is the only one, if
-        their first line names the target that was parsed, and if the lines between are as many as its fields: a head
-        that began in bytes before these has one field more at least, of which the first line of these is a part. What
-        is kept is known to all connections, so whoever could teach something else here could smuggle requests.
+        Then the connection is where a request begins. What is kept is known to all connections, so whoever could
+        teach something else here could smuggle requests.
 
         Args:
             data: What was parsed last.
@@ -89,16 +103,8 @@ class KnownHeads:
             asked: What `origin.lane` made of that.
         """
         line, _, rest = data.partition(b"\r\n")
-        matched = _LINE.fullmatch(line)
-        if matched is None or matched[2].decode() != message.path or message.version != HttpVersion11:
+        if _LINE.fullmatch(line) is None or not is_head_of(data, message):
             return False
-        if data.find(_END) != len(data) - len(_END):
-            return False
-        lines_count = rest.count(b"\n")
-        if lines_count != rest.count(b"\r\n") or lines_count - 1 != len(message.raw_headers):
-            return False
-        if b"\n " in rest or b"\n\t" in rest:
-            return False  # a folded field has more lines than one; aiohttp refuses it (RFC 9112, 5.2)
         if len(rest) <= FIELDS_BYTES_MAX:
             if len(self._fields) >= HEADS_COUNT_MAX:
                 self._fields.clear()

@@ -201,9 +201,8 @@ def _init_track(track: Track) -> dict[str, Any]:
 
 
 def _segment_facts(segment: Segment) -> dict[str, Any]:
-    facts = {name: getattr(segment, name) for name in segment.__slots__}
     producer_time = segment.producer_time
-    return facts | {"tracks": [], "producer_time": None if producer_time is None else asdict(producer_time)}
+    return segment._asdict() | {"tracks": [], "producer_time": None if producer_time is None else asdict(producer_time)}
 
 
 def _track_facts(track: TrackSegment) -> dict[str, Any]:

@@ -5,29 +5,28 @@ twice, before the body is written and again when it is, because time passes and 
 between; from the second check to the record nothing waits.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from weakref import WeakValueDictionary
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from origin.clock import Clock
 from origin.decider import Decider
 from origin.inspector import Inspected, Inspector, digest_body
 from origin.logs import fields
+from origin.one_at_a_time import OneAtATime
 from selection.judge import merged
 from selection.model import Candidate, Choice, Defect, Event, SegmentKey
 from selection.rank import flaws
 from selection.window import OUTSIDE, WindowClass, classify, opens_ms
-from storage.base import BodyKey, Incoming, Stores, body_key, copy_of, manifest_key
+from storage.base import Body, BodyKey, Incoming, Stores, body_key, copy_of, manifest_key
 from storage.errors import BodyDamaged, BodyMissing, StorageError
 from storage.records import Manifest, ManifestPublished, Published
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(NamedTuple):
     """One pipeline's whole body for a segment or init segment, with what the packager said of it.
 
     Args:
@@ -37,23 +36,21 @@ class Upload:
 
     key: SegmentKey
     pipeline_id: str
-    body: bytes
+    body: Body
     received_ms: int
     defects: tuple[Defect, ...] = ()
     score: int | None = None
     incoming: Incoming | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """It is a candidate now, and survives a kill."""
 
     candidate: Candidate
     replaced: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Unchanged:
+class Unchanged(NamedTuple):
     """The same bytes were a candidate already."""
 
     candidate: Candidate
@@ -108,7 +105,9 @@ class Intake:
         self._clock = clock
         self._on_fault = on_fault
         self._inspector = Inspector(stores)
-        self._turns: WeakValueDictionary[tuple[object, ...], asyncio.Lock] = WeakValueDictionary()
+        # Uploads of one object by one pipeline come in one at a time. Addresses are made of digests: without it, bytes
+        # that come back just after they were replaced could be written and then deleted as the former ones.
+        self._turns = OneAtATime()
 
     def refuse_by_clock(self, key: SegmentKey) -> TooFarAhead | OutsideWindow | None:
         """Return why no copy of `key` can be taken now, or None. Arithmetic only."""
@@ -128,7 +127,7 @@ class Intake:
         Raises:
             StorageFull, StorageError: Nothing is promised: it may be recorded, but not survive a power cut.
         """
-        async with self._turn(upload.key, upload.pipeline_id):
+        async with self._turns.turn(upload.key, upload.pipeline_id):
             outcome = await self._publish(upload)
         if isinstance(outcome, Unchanged):
             await self._journal.sync()  # the flush of the upload that recorded it may have failed
@@ -137,7 +136,8 @@ class Intake:
     async def _publish(self, upload: Upload) -> Outcome:
         event = self._events[upload.key.event_id]
         found = await self._inspector.inspect(event, upload.key, upload.pipeline_id, upload.body)
-        found = replace(found, defects=merged(found.defects, upload.defects))
+        if found.defects or upload.defects:
+            found = found._replace(defects=merged(found.defects, upload.defects))
         digest = found.digest
         settled = self._settle(upload, found)
         if settled is not None and not isinstance(settled, Unchanged):
@@ -173,16 +173,16 @@ class Intake:
         else:
             await self._bodies.adopt(upload.incoming, address, upload.body)
 
-    async def publish_manifest(self, event_id: str, pipeline_id: str, name: str, body: bytes) -> bool:
+    async def publish_manifest(self, event_id: str, pipeline_id: str, name: str, body: Body) -> bool:
         """Renew one pipeline's manifest. Returns whether it had one by this name before.
 
         Raises:
             StorageFull, StorageError: The former one stays.
         """
-        async with self._turn(event_id, pipeline_id, name):
+        async with self._turns.turn(event_id, pipeline_id, name):
             return await self._publish_manifest(event_id, pipeline_id, name, body)
 
-    async def _publish_manifest(self, event_id: str, pipeline_id: str, name: str, body: bytes) -> bool:
+    async def _publish_manifest(self, event_id: str, pipeline_id: str, name: str, body: Body) -> bool:
         digest = await digest_body(body)
         address = manifest_key(event_id, name, pipeline_id, digest)
         await self._bodies.write(address, body)
@@ -207,7 +207,7 @@ class Intake:
 
         In turn with uploads of the same copy: one that was just acknowledged has healed it.
         """
-        async with self._turn(key, candidate.pipeline_id):
+        async with self._turns.turn(key, candidate.pipeline_id):
             try:
                 await self._bodies.read(body_key(key, candidate.pipeline_id, candidate.digest))
             except (BodyMissing, BodyDamaged):
@@ -248,14 +248,6 @@ class Intake:
         self._journal.append(Published(upload.key, candidate), moment)
         self._decider.consider(upload.key)
         return candidate
-
-    def _turn(self, *whose: object) -> asyncio.Lock:
-        """Return the lock that lets uploads of one object by one pipeline in one at a time.
-
-        Addresses are made of digests: without it, bytes that come back just after they were replaced could
-        be written and then deleted as the former ones.
-        """
-        return self._turns.setdefault(whose, asyncio.Lock())
 
     async def _discard_unused(self, key: SegmentKey, pipeline_id: str, digest: str) -> None:
         """Delete a body unless a copy or the choice in force still speaks of it."""

@@ -91,8 +91,7 @@ class Exchange:
     def take(self, step: Step) -> None:
         """Do what is to be done."""
         if isinstance(step, Reply):
-            self._is_answered = True
-            self._desk.answer(self._connection, self._asked, step, self._begun_s, self._held_ms, self._release)
+            self._answer(step)
         elif isinstance(step, Hold):
             self._hold(step)
         else:
@@ -107,6 +106,19 @@ class Exchange:
         if not self._is_answered:
             request = self._asked.request
             self._desk.edge.note_gone(request.method, request.path, time.monotonic() - self._begun_s)
+
+    def _answer(self, reply: Reply) -> None:
+        self._is_answered = True
+        connection, edge, release = self._connection, self._desk.edge, self._release
+        request, must_close, _ = asked = self._asked
+        written = self._desk.write(connection, asked, reply, must_close=must_close or connection.is_closing)
+        told = (written, request.method, request.path, time.monotonic() - self._begun_s, self._held_ms)
+        if release is None:
+            edge.note(*told)
+            return
+        release.note_written()
+        # After everyone who was released together has been written to.
+        asyncio.get_running_loop().call_soon(edge.note, *told)
 
     def _hold(self, hold: Hold) -> None:
         begun_ms = self._desk.deliverer.clock.now_ms()
@@ -138,11 +150,13 @@ class LaneDesk:
         self.heads = KnownHeads()
 
     def open(self, connection: Connection, asked: Asked) -> Exchange | None:
-        """Answer a request at once, or return the exchange that will."""
+        """Answer a request at once, or return the exchange that will. The connection must not be closing."""
         begun_s = time.monotonic()
-        step = self.begin(asked.request)
+        request = asked.request
+        step = self.begin(request)
         if isinstance(step, Reply):
-            self.answer(connection, asked, step, begun_s)
+            written = self.write(connection, asked, step, must_close=asked.must_close)
+            self.edge.note(written, request.method, request.path, time.monotonic() - begun_s, 0)
             return None
         exchange = Exchange(self, connection, asked, begun_s)
         exchange.take(step)
@@ -155,33 +169,13 @@ class LaneDesk:
         except Exception as exc:  # noqa: BLE001  # a mistake of ours is answered, logged and counted
             return self.edge.fail(exc, request.method, request.path)
 
-    def answer(
-        self,
-        connection: Connection,
-        asked: Asked,
-        reply: Reply,
-        begun_s: float,
-        held_ms: int = 0,
-        release: Release | None = None,
-    ) -> None:
-        """Send an answer, then count and log it.
-
-        Args:
-            release: Of all who were held for the same thing.
-        """
-        request, must_close, is_version_10 = asked
-        must_close = must_close or connection.is_closing
+    def write(self, connection: Connection, asked: Asked, reply: Reply, *, must_close: bool) -> Reply:
+        """Send an answer; returns the one that was sent, which is another where this one could not be."""
+        request, _, is_version_10 = asked
         try:
             head = http_head(reply, is_version_10=is_version_10, must_close=must_close)
         except ValueError as exc:
             reply = self.edge.fail(exc, request.method, request.path)
             head = http_head(reply, is_version_10=is_version_10, must_close=must_close)
         connection.send(head, b"" if request.method == "HEAD" else reply.body, must_close=must_close)
-        duration_s = time.monotonic() - begun_s
-        if release is None:
-            self.edge.note(reply, request.method, request.path, duration_s, held_ms)
-            return
-        release.note_written()
-        # After everyone who was released together has been written to.
-        told = (reply, request.method, request.path, duration_s, held_ms)
-        asyncio.get_running_loop().call_soon(self.edge.note, *told)
+        return reply

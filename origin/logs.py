@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 log = logging.getLogger(__name__)
@@ -27,6 +26,19 @@ _encode: Final = json.JSONEncoder(default=str).encode
 def fields(**values: object) -> dict[str, Any]:
     """Return `extra` for a log call: `log.info("request", extra=fields(status=200))`."""
     return {"fields": values}
+
+
+# Of a record that is made without being asked who logs: no line of ours tells caller, thread and process.
+_NOBODY: Final = dict.fromkeys(("process", "processName", "thread", "threadName"))
+_TOLD: Final = logging.makeLogRecord({"levelno": logging.INFO, "levelname": "INFO"} | _NOBODY).__dict__
+
+
+def tell(logger: logging.Logger, message: str, values: dict[str, Any]) -> None:
+    """Log what is logged for each request: as `logger.info(message, extra=fields(...))`, in a third of the time."""
+    if logger.isEnabledFor(logging.INFO):
+        record = logging.LogRecord.__new__(logging.LogRecord)
+        record.__dict__.update(_TOLD, name=logger.name, msg=message, created=time.time(), fields=values)
+        logger.handle(record)
 
 
 class LineBudget:
@@ -54,10 +66,13 @@ class LineBudget:
 class JsonFormatter(logging.Formatter):
     """Formats a record as one JSON object: time, level, logger, message, fields."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = (-1, "")  # the newest one, and how it is written: many lines have the same
+
     def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, object] = {
-            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": self._time(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -66,6 +81,13 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return _encode(line)
+
+    def _time(self, created_s: float) -> str:
+        """Return a moment as ISO 8601 writes it, to the millisecond."""
+        second, microseconds = divmod(round(created_s * 1_000_000), 1_000_000)
+        if self._second[0] != second:
+            self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
+        return f"{self._second[1]}.{microseconds // 1_000:03d}Z"
 
 
 class Lines(logging.Handler):

@@ -25,10 +25,10 @@ _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 def news_of(announcement: Announcement) -> MemoryNews:
     """Return an announcement as it is sent."""
     match announcement:
-        case ArenaMade(arena_id, size_bytes, fd):
-            return MemoryNews(FrameType.ARENA, _encoded([arena_id, size_bytes]), fd)
         case BodyPlaced():
             return _placed([announcement])
+        case ArenaMade(arena_id, size_bytes, fd):
+            return MemoryNews(FrameType.ARENA, _encoded([arena_id, size_bytes]), fd)
         case ArenaGone(arena_id):
             return MemoryNews(FrameType.GONE, _encoded(arena_id))
 
@@ -74,7 +74,9 @@ class MemoryFollower:
 
 
 def _placed(places: list[BodyPlaced]) -> MemoryNews:
-    return MemoryNews(FrameType.PLACED, _encoded(places))
+    # Neither keys nor names of arenas hold anything that JSON would have to escape.
+    texts = [f'["{key}","{arena_id}",{offset},{size_bytes}]' for key, arena_id, offset, size_bytes in places]
+    return MemoryNews(FrameType.PLACED, f"[{','.join(texts)}]".encode())
 
 
 def _encoded(value: object) -> bytes:

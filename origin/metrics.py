@@ -6,13 +6,13 @@ the configuration: never a number, a path or an address.
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.metrics import MetricWrapperBase
 
 from origin.connections import Reason as CutReason
 from origin.tally import DeliveryTally
+from origin.upload_tally import UploadTally
 from selection.desync import Comparison, Difference
 from selection.model import Event, Loss, Rule
 from selection.rank import SEVERITY
@@ -29,21 +29,6 @@ _LATENESS_SECONDS: Final = (-2.0, -1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 
 
 # What requests are refused for: what `selection.shedding` says, and the bounds on held requests.
 SHED_REASONS: Final = (*(reason.value for reason in Reason), "holds", "holds-per-event", "holds-per-segment")
-
-
-T = TypeVar("T", bound=MetricWrapperBase)
-
-
-class _Children(dict[tuple[str, ...], T]):
-    """The metrics of a family by the values of their labels: `labels` looks each up under a lock, in 2 us."""
-
-    def __init__(self, family: T) -> None:
-        super().__init__()
-        self._family: T = family
-
-    def __missing__(self, values: tuple[str, ...]) -> T:
-        child = self[values] = self._family.labels(*values)
-        return child
 
 
 class Metrics:
@@ -67,29 +52,12 @@ class Metrics:
         self._now_ms = now_ms
         self._newest_number = newest_number
         r = registry
-        self.publish_requests = Counter(
-            "origin_publish_requests", "Requests of packagers, by what came of them.", ["outcome"], registry=r
-        )
-        self.publish_bytes = Counter(
-            "origin_publish_bytes", "Bytes of stored copies.", ["event", "pipeline"], registry=r
-        )
-        self.publish_lateness = Histogram(
-            "origin_publish_lateness_seconds",
-            "Arrival of a segment's last byte after it was due; negative is early.",
-            ["event", "pipeline"],
-            buckets=_LATENESS_SECONDS,
-            registry=r,
-        )
+        pipelines = [(event.id, pipeline.id) for event in self._events.values() for pipeline in event.pipelines]
+        choices = [(*pipeline, rule.value) for pipeline in pipelines for rule in Rule]
+        losses = [(*pipeline, loss.value) for pipeline in pipelines for loss in Loss]
+        self.uploads = UploadTally(_LATENESS_SECONDS, pipelines, choices, losses)
+        r.register(self.uploads)
         self.uploads_in_progress = Gauge("origin_uploads_in_progress", "Uploads being received.", registry=r)
-        self.selection = Counter(
-            "origin_selection",
-            "Choices, by the pipeline chosen and the rule.",
-            ["event", "pipeline", "rule"],
-            registry=r,
-        )
-        self.selection_loss = Counter(
-            "origin_selection_loss", "Why a pipeline was not chosen.", ["event", "pipeline", "reason"], registry=r
-        )
         self.pipeline_drift = Gauge(
             "origin_drift_seconds",
             "How much later a pipeline's copy begins than that of a reference before it in order.",
@@ -171,10 +139,6 @@ class Metrics:
         self.storage_errors = Counter("origin_storage_errors", "Faults of the storage.", ["operation"], registry=r)
         self.limit = Gauge("origin_limit", "Configured bounds, to set beside what is used.", ["name"], registry=r)
         self.ready = Gauge("origin_ready", "1 while this origin may take traffic.", registry=r)
-        # What every upload counts.
-        self._bytes_of, self._lateness_of = _Children(self.publish_bytes), _Children(self.publish_lateness)
-        self._choices_of, self._losses_of = _Children(self.selection), _Children(self.selection_loss)
-        self._answers_of = _Children(self.publish_requests)
         self._create_label_sets()
         self._create_refusal_sets()
 
@@ -189,26 +153,25 @@ class Metrics:
         if isinstance(record, Published):
             event_id, _, number = record.key
             candidate = record.candidate
-            event = self._events.get(event_id)
-            if event is None or event.pipeline(candidate.pipeline_id) is None:
-                return
-            self._bytes_of[event_id, candidate.pipeline_id].inc(candidate.size_bytes)
+            if not self.uploads.knows(event_id, candidate.pipeline_id):
+                return  # a journal of an older configuration
+            late_ms = None if number is None else candidate.received_ms - due_ms(self._events[event_id], number)
+            self.uploads.published(event_id, candidate.pipeline_id, candidate.size_bytes, late_ms)
             for defect in candidate.defects:
                 name = defect.name if defect.name in SEVERITY else "other"  # packagers name what they like
                 self.candidate_defects.labels(event_id, candidate.pipeline_id, name).inc()
+        elif isinstance(record, Chosen):
+            event_id, _, number = record.key
             if number is not None:
-                late_ms = candidate.received_ms - due_ms(event, number)
-                self._lateness_of[event_id, candidate.pipeline_id].observe(late_ms / 1000)
+                self.uploads.chosen(event_id, record.pipeline_id, record.rule.value)
+                for pipeline_id, loss in record.losses:
+                    self.uploads.lost(event_id, pipeline_id, loss.value)
         elif isinstance(record, Lost) and record.key.event_id in self._events:
             self.bodies_lost.labels(record.key.event_id).inc()
-        elif isinstance(record, Chosen) and not record.key.is_init:
-            self._choices_of[record.key.event_id, record.pipeline_id, record.rule.value].inc()
-            for pipeline_id, loss in record.losses:
-                self._losses_of[record.key.event_id, pipeline_id, loss.value].inc()
 
     def observe_upload(self, outcome: str) -> None:
         """Count an answer of the publish listener."""
-        self._answers_of[(outcome,)].inc()
+        self.uploads.answered(outcome)
 
     def observe_comparison(self, pair: tuple[str, str, str, str], comparison: Comparison) -> None:
         """Tell how a pipeline's newest copy stands to another's; `pair` is event, rendition, reference, pipeline."""
@@ -244,16 +207,10 @@ class Metrics:
             for counter in (self.bodies_lost, self.collected_buckets, self.collected_bytes):
                 counter.labels(event.id)
             for pipeline in event.pipelines:
-                self.publish_bytes.labels(event.id, pipeline.id)
-                self.publish_lateness.labels(event.id, pipeline.id)
                 lag = self.live_edge_lag.labels(event.id, pipeline.id)
                 lag.set_function(partial(self._lag_s, event, pipeline.id))
                 for defect in (*SEVERITY, "other"):
                     self.candidate_defects.labels(event.id, pipeline.id, defect)
-                for rule in Rule:
-                    self.selection.labels(event.id, pipeline.id, rule.value)
-                for loss in Loss:
-                    self.selection_loss.labels(event.id, pipeline.id, loss.value)
 
     def _create_refusal_sets(self) -> None:
         for listener in ("publish", "deliver"):

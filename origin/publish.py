@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import web
 
@@ -30,16 +30,37 @@ from origin.receive import (
 from origin.reply import Problem, Reply, json_reply, problem
 from origin.spool import Spool
 from origin.target import Programmes, PublishTarget, split_path
-from origin.upload_headers import BadHeader, Declared, is_media_type, parse_declared
+from origin.upload_headers import BadHeader, Declared, HeaderLines, is_media_type, parse_declared
 from selection.model import Event, SegmentKey
 from selection.names import ManifestName
-from storage.base import Catalog
+from storage.base import Body, Catalog
 from storage.errors import StorageError, StorageFull
 
 log = logging.getLogger(__name__)
 
 METHODS: Final = ("PUT", "POST", "DELETE")
 CODINGS: Final = ("identity", "gzip")
+
+
+class UploadHead(NamedTuple):
+    """What a packager asks.
+
+    Args:
+        path: Of its target, decoded.
+        length_bytes: Of the body as it is sent; None if the head does not tell.
+    """
+
+    method: str
+    path: str
+    headers: HeaderLines
+    length_bytes: int | None
+
+
+class Admitted(NamedTuple):
+    """A request whose body is to be read."""
+
+    target: PublishTarget
+    declared: Declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,41 +109,87 @@ class Publisher:
         await self._idle.wait()
 
     async def answer(self, request: web.BaseRequest) -> Reply:
-        """Answer one request; never raises for what a packager or the disk can do."""
-        admitted = self._admit(request)
+        """Answer one request in aiohttp's hands; never raises for what a packager or the disk can do."""
+        head = UploadHead(request.method, request.path, request.headers, request.content_length)
+        admitted = self.admit(head)
         if isinstance(admitted, Reply):
-            if not _expects_continue(request):
+            if not _expects_continue(head):
                 return admitted
             # A client that waits for 100 sends no body now; what it sends next is another request.
             abandon_body(request)
             return admitted._replace(close=True)
-        target, declared = admitted
-        self._change_uploads(+1)
+        self.begin()
         try:
-            reply = await self._take(request, target, declared)
+            return self._finish(admitted, await self._take(request, head, admitted))
         finally:
-            self._change_uploads(-1)
-        return reply._replace(facts={**_facts(target), **reply.facts}, close=self._is_finishing)
+            self.end()
 
-    def _admit(self, request: web.BaseRequest) -> tuple[PublishTarget, Declared] | Reply:
+    def admit(self, head: UploadHead) -> Admitted | Reply:
         """Return what is to be taken, or the answer to a request whose body is not even read."""
-        target = self._target(request.path)
+        target = self._target(head.path)
         if isinstance(target, Reply):
             return target
-        if request.method not in METHODS:
+        if head.method not in METHODS:
             allow = ", ".join(METHODS)
             return problem(Problem.METHOD, f"Packagers use {allow} here.", headers={"Allow": allow})
-        if request.method == "DELETE":
+        if head.method == "DELETE":
             # ffmpeg and shaka-packager delete what leaves their playlist, some of it twice.
             detail = "Nothing was deleted: how long a segment lives is told by the event's clock."
             return json_reply(200, "delete-ignored", {"outcome": "ignored", "detail": detail})
-        declared = self._check_head(request, target)
+        declared = self._check_head(head, target)
         if isinstance(declared, Reply):
             return declared._replace(facts=_facts(target))
         if self._uploads_count >= self._limits.uploads_count:
             detail = f"{self._uploads_count} uploads are in progress, as many as limits.uploads allows; try again."
             return problem(Problem.OVERLOADED, detail)
-        return target, declared
+        return Admitted(target, declared)
+
+    async def keep(self, admitted: Admitted, spool: Spool) -> Reply:
+        """Store a body that arrived whole, outside aiohttp's hands; between `begin` and `end`."""
+        received_ms = self._clock.now_ms()
+        try:
+            body = await spool.whole()
+            reply = await self._keep(admitted, body, body, received_ms, spool)
+        except StorageError as exc:
+            reply = self._not_stored(admitted.target, exc)
+        finally:
+            await spool.discard()
+        return self._finish(admitted, reply)
+
+    def spool(self, admitted: Admitted) -> Spool:
+        """Return where the body of a segment goes while it arrives. Manifests are small: they stay in memory."""
+        return Spool(self._intake.incoming if isinstance(admitted.target.name, SegmentKey) else None)
+
+    def stalled(self, admitted: Admitted) -> Reply:
+        """Return the answer to a body of which no byte came for too long."""
+        return self._finish(admitted, self._stalled())
+
+    def truncated(self, admitted: Admitted) -> Reply:
+        """Return what becomes of a body whose connection ended before it did."""
+        return self._finish(admitted, _truncated())
+
+    @property
+    def body_idle_ms(self) -> int:
+        """How long a body may pause."""
+        return self._limits.body_idle_ms
+
+    async def discard(self, spool: Spool) -> None:
+        """Leave nothing of a body that did not come to its end, and `end`."""
+        try:
+            await spool.discard()
+        finally:
+            self.end()
+
+    def begin(self) -> None:
+        """Count an upload in progress."""
+        self._change_uploads(+1)
+
+    def end(self) -> None:
+        """Count it no more."""
+        self._change_uploads(-1)
+
+    def _finish(self, admitted: Admitted, reply: Reply) -> Reply:
+        return reply._replace(facts={**_facts(admitted.target), **reply.facts}, close=self._is_finishing)
 
     def _change_uploads(self, by: int) -> None:
         self._uploads_count += by
@@ -151,27 +218,27 @@ class Publisher:
             )
         return PublishTarget(programme.event, pipeline, text, programme.names.parse(text))
 
-    def _check_head(self, request: web.BaseRequest, target: PublishTarget) -> Declared | Reply:
+    def _check_head(self, head: UploadHead, target: PublishTarget) -> Declared | Reply:
         """Return what the packager declared, or why it is refused before its body comes."""
         if target.name is None:
             examples = ", ".join(sorted({rendition.media.text for rendition in target.event.renditions}))
             detail = f"{target.text!r} is no name of event {target.event.id!r}; its segments are named {examples}."
             return problem(Problem.UNKNOWN_NAME, detail, event=target.event.id)
-        if "Content-Range" in request.headers or "Range" in request.headers:
+        headers = head.headers
+        if "Content-Range" in headers or "Range" in headers:
             return problem(Problem.PARTIAL_UPLOAD, "Send the whole object in one PUT, without a byte range.")
-        if not is_media_type(request.headers.get("Content-Type")):
-            detail = f"Content-Type {request.headers['Content-Type']!r} is not media; send video/mp4 or none at all."
+        # ffmpeg sends none.
+        if "Content-Type" in headers and not is_media_type(headers["Content-Type"]):
+            detail = f"Content-Type {headers['Content-Type']!r} is not media; send video/mp4 or none at all."
             return problem(Problem.NOT_MEDIA, detail)
         try:
-            declared = parse_declared(request.headers)
+            declared = parse_declared(headers)
         except BadHeader as exc:
             return problem(Problem.BAD_HEADER, f"{exc}.")
-        if _content_coding(request) not in CODINGS:
-            detail = (
-                f"Content-Encoding {request.headers['Content-Encoding']!r} is not known; send gzip, or none at all."
-            )
+        if _content_coding(headers) not in CODINGS:
+            detail = f"Content-Encoding {headers['Content-Encoding']!r} is not known; send gzip, or none at all."
             return problem(Problem.CODING, detail, headers={"Accept-Encoding": "gzip"})
-        if (request.content_length or 0) > self._limit_bytes(target):
+        if (head.length_bytes or 0) > self._limit_bytes(target):
             return self._too_large(target)
         if isinstance(target.name, SegmentKey):
             refusal = self._intake.refuse_by_clock(target.name)
@@ -183,41 +250,32 @@ class Publisher:
             return problem(Problem.DISK_FULL, detail)
         return declared
 
-    async def _take(self, request: web.BaseRequest, target: PublishTarget, declared: Declared) -> Reply:
-        # Manifests are small, and what is coded is not what is to be stored.
-        is_streamed = isinstance(target.name, SegmentKey) and _content_coding(request) == "identity"
-        spool = Spool(self._intake.incoming if is_streamed else None)
+    async def _take(self, request: web.BaseRequest, head: UploadHead, admitted: Admitted) -> Reply:
+        target, coding = admitted.target, _content_coding(head.headers)
+        # What is coded is not what is to be stored.
+        spool = self.spool(admitted) if coding == "identity" else Spool(None)
         try:
-            return await self._receive(request, target, declared, spool)
-        except StorageError as exc:
-            self._metrics.observe_fault(exc)
-            log.error("upload not stored", extra=fields(event=target.event.id, name=target.text, error=str(exc)))
-            if isinstance(exc, StorageFull):
-                return problem(Problem.DISK_FULL, "The disk of this origin is full; nothing was kept.")
-            detail = "The disk of this origin failed; it cannot promise to keep this. Send it again."
-            return problem(Problem.STORAGE, detail)
-        finally:
-            await spool.discard()
-
-    async def _receive(
-        self, request: web.BaseRequest, target: PublishTarget, declared: Declared, spool: Spool
-    ) -> Reply:
-        try:
-            if _expects_continue(request):
+            if _expects_continue(head):
                 await send_continue(request)
             await receive_body(request, self._limit_bytes(target), self._limits.body_idle_ms, spool.take)
             received_ms = self._clock.now_ms()
             body = sent = await spool.whole()
-            if sent and _content_coding(request) == "gzip":
+            if sent and coding == "gzip":
                 body = await asyncio.to_thread(decode_gzip, sent, self._limit_bytes(target))
+            return await self._keep(admitted, body, sent, received_ms, spool)
         except BodyTooLarge:
             return self._too_large(target)
         except BodyStalled:
-            idle_ms = self._limits.body_idle_ms
-            return problem(Problem.BODY_STALLED, f"No byte came for {idle_ms} ms (limits.body_idle); nothing was kept.")
+            return self._stalled()
         except BodyTruncated:
-            detail = "The connection or the encoding ended before the body did; nothing was kept. Send it again."
-            return problem(Problem.TRUNCATED, detail)
+            return _truncated()
+        except StorageError as exc:
+            return self._not_stored(target, exc)
+        finally:
+            await spool.discard()
+
+    async def _keep(self, admitted: Admitted, body: Body, sent: Body, received_ms: int, spool: Spool) -> Reply:
+        target, declared = admitted
         if not body:
             detail = "An empty body opens a publishing point; nothing was stored."
             return json_reply(200, "empty", {"outcome": "empty", "detail": detail})
@@ -238,7 +296,20 @@ class Publisher:
         )
         return await self._take_segment(target, upload)
 
-    async def _take_manifest(self, target: PublishTarget, name: ManifestName, body: bytes) -> Reply:
+    def _not_stored(self, target: PublishTarget, exc: StorageError) -> Reply:
+        self._metrics.observe_fault(exc)
+        log.error("upload not stored", extra=fields(event=target.event.id, name=target.text, error=str(exc)))
+        if isinstance(exc, StorageFull):
+            return problem(Problem.DISK_FULL, "The disk of this origin is full; nothing was kept.")
+        return problem(
+            Problem.STORAGE, "The disk of this origin failed; it cannot promise to keep this. Send it again."
+        )
+
+    def _stalled(self) -> Reply:
+        idle_ms = self._limits.body_idle_ms
+        return problem(Problem.BODY_STALLED, f"No byte came for {idle_ms} ms (limits.body_idle); nothing was kept.")
+
+    async def _take_manifest(self, target: PublishTarget, name: ManifestName, body: Body) -> Reply:
         renewed = await self._intake.publish_manifest(target.event.id, target.pipeline.id, name.name, body)
         outcome = "renewed" if renewed else "stored"
         document = {"outcome": outcome, "event": target.event.id, "pipeline": target.pipeline.id, "bytes": len(body)}
@@ -268,9 +339,14 @@ def _facts(target: PublishTarget) -> dict[str, object]:
     return facts
 
 
-def _content_coding(request: web.BaseRequest) -> str:
-    return ", ".join(request.headers.getall("Content-Encoding", ["identity"])).strip().lower()
+def _truncated() -> Reply:
+    detail = "The connection or the encoding ended before the body did; nothing was kept. Send it again."
+    return problem(Problem.TRUNCATED, detail)
 
 
-def _expects_continue(request: web.BaseRequest) -> bool:
-    return request.headers.get("Expect", "").lower() == "100-continue"
+def _content_coding(headers: HeaderLines) -> str:
+    return ", ".join(headers.getall("Content-Encoding", ["identity"])).strip().lower()
+
+
+def _expects_continue(head: UploadHead) -> bool:
+    return "Expect" in head.headers and head.headers["Expect"].lower() == "100-continue"

@@ -28,6 +28,7 @@ from aiohttp.streams import StreamReader
 
 from origin.aiohttp_inside import Handler, InsideRequest, linger
 from origin.server import OriginProtocol, OriginServer
+from storage.base import Body
 
 # How long a connection stays after an answer that makes its body needless, in seconds: long enough for a client
 # that sent the body all the same to read the answer, before closing on unread bytes resets the connection.
@@ -73,7 +74,7 @@ class UploadServer(OriginServer):
     def __init__(self, handler: Handler, **kwargs: Any) -> None:
         # Decoded by `decode_gzip`: aiohttp takes a gzip body that was cut for a whole one.
         super().__init__(handler, request_factory=self._make_upload, auto_decompress=False, **kwargs)
-        self._orphans: set[asyncio.Task[web.StreamResponse]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def __call__(self) -> UploadProtocol:
         return UploadProtocol(self, **self.connection_options)
@@ -83,13 +84,16 @@ class UploadServer(OriginServer):
 
         In a task of its own: the connection's may have ended already, when an answer found the client gone.
         """
-        task = self.loop.create_task(self._handle_orphan(message, payload, protocol))
-        self._orphans.add(task)
-        task.add_done_callback(self._orphans.discard)
+        self.note_task(self.loop.create_task(self._handle_orphan(message, payload, protocol)))
+
+    def note_task(self, task: "asyncio.Task[Any]") -> None:
+        """Have `drain` wait for something that outlives its connection."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def drain(self) -> None:
         """Wait for requests whose connection has gone."""
-        await asyncio.gather(*self._orphans, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _handle_orphan(
         self, message: RawRequestMessage, payload: StreamReader, protocol: UploadProtocol
@@ -167,7 +171,7 @@ async def receive_body(request: web.BaseRequest, limit_bytes: int, idle_ms: int,
         take(piece)
 
 
-def decode_gzip(body: bytes, limit_bytes: int) -> bytes:
+def decode_gzip(body: Body, limit_bytes: int) -> bytes:
     """Return what a gzip body holds; blocks for as long as that takes.
 
     Raises:

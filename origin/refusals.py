@@ -5,7 +5,7 @@ from functools import cache
 from typing import Final
 
 from origin.headers import life_time
-from origin.rendering import render_fields
+from origin.rendering import KeptHead
 from origin.reply import Problem, Reply, json_reply, problem
 from selection import cache_policy
 from selection.model import Event, SegmentKey
@@ -96,7 +96,7 @@ def probe(*, is_stopping: bool) -> Reply:
 
 
 def _rendered(reply: Reply) -> Reply:
-    return reply._replace(fields=render_fields({**reply.headers, "Content-Length": str(len(reply.body))}))
+    return reply._replace(head=KeptHead(reply.status, {**reply.headers, "Content-Length": str(len(reply.body))}))
 
 
 def _retry_after(seconds: int) -> dict[str, str]:

@@ -10,11 +10,11 @@ from origin.reply import Reply
 
 SERVER: Final = "Live-Origin"
 
-_STATUS_LINES: Final = {
-    (version, status.value): f"HTTP/1.{version} {status.value} {status.phrase}\r\n".encode()
-    for status in HTTPStatus
+# By minor version, then by status.
+_STATUS_LINES: Final = tuple(
+    {status.value: f"HTTP/1.{version} {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
     for version in (0, 1)
-}
+)
 _SERVER_FIELD: Final = f"Server: {SERVER}\r\n"
 
 
@@ -48,6 +48,31 @@ def render_fields(headers: Mapping[str, str]) -> bytes:
     return text.encode()
 
 
+class KeptHead:
+    """The head of an answer that is given again and again: made anew once a second, for its `Date`.
+
+    Args:
+        headers: With the length of the body.
+    Raises:
+        ValueError: A value would begin another line.
+    """
+
+    __slots__ = ("_at_s", "_text", "fields", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
+        self.status = status
+        self.fields = render_fields(headers)
+        self._at_s = -1
+        self._text = b""
+
+    def now(self) -> bytes:
+        """Return it for a connection of HTTP/1.1 that goes on."""
+        at_s = int(time.time())
+        if at_s != self._at_s:
+            self._at_s, self._text = at_s, _joined(1, self.status, self.fields, b"\r\n")
+        return self._text
+
+
 def http_head(reply: Reply, *, is_version_10: bool, must_close: bool) -> bytes:
     """Return an answer up to and including the empty line: status, fields, length (RFC 9112, 4, 6.3 and 9.3).
 
@@ -55,14 +80,23 @@ def http_head(reply: Reply, *, is_version_10: bool, must_close: bool) -> bytes:
         is_version_10: The request was HTTP/1.0, where connections end unless both sides say otherwise.
         must_close: The connection ends after this answer.
     """
-    fields = reply.fields
-    if fields is None:
+    kept = reply.head
+    if kept is None:
         headers = reply.headers
         if "Content-Length" not in headers and reply.status not in (204, 304):
             headers = {**headers, "Content-Length": str(len(reply.body))}
         fields = render_fields(headers)
+    elif is_version_10 or must_close:
+        fields = kept.fields
+    else:
+        return kept.now()
     if must_close:
         end = b"\r\n" if is_version_10 else b"Connection: close\r\n\r\n"
     else:
         end = b"Connection: keep-alive\r\n\r\n" if is_version_10 else b"\r\n"
-    return _STATUS_LINES[0 if is_version_10 else 1, reply.status] + fields + _date.now() + end
+    return _joined(0 if is_version_10 else 1, reply.status, fields, end)
+
+
+def _joined(minor_version: int, status: int, fields: bytes, end: bytes) -> bytes:
+    # Added up one by one they would be copied three times, which takes twice as long (measured).
+    return b"".join((_STATUS_LINES[minor_version][status], fields, _date.now(), end))

@@ -8,11 +8,14 @@ import json
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from origin.headers import life_time
 from selection.cache_policy import CachePolicy
 from storage.base import Body
+
+if TYPE_CHECKING:  # it is made of answers itself
+    from origin.rendering import KeptHead
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -24,7 +27,7 @@ class Reply(NamedTuple):
         outcome: A word for logs and metrics, from a small fixed set.
         facts: What the log line tells beside it.
         close: Whether the connection must end (the request's body was not read).
-        fields: `headers` and the length of the body as `rendering.render_fields` writes them, if that was done before.
+        head: Status, `headers` and length of the body, if they were made into a head before.
     """
 
     status: int
@@ -33,7 +36,7 @@ class Reply(NamedTuple):
     body: Body = b""
     facts: Mapping[str, object] = _NONE
     close: bool = False
-    fields: bytes | None = None
+    head: "KeptHead | None" = None
 
 
 class Problem(Enum):

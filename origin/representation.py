@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from origin import conditional
-from origin.rendering import render_fields
+from origin.rendering import KeptHead
 from origin.reply import Problem, Reply, problem
 from selection import cache_policy
 from selection.request_class import RequestClass
@@ -32,13 +32,13 @@ class Prepared:
     validators: conditional.Representation
     request_class: RequestClass
     facts: Mapping[str, object]
-    whole: bytes = field(init=False)
+    whole: KeptHead = field(init=False)
     sending: "Sending" = field(init=False)
 
     def __post_init__(self) -> None:
         # Made once: most answers are the whole body.
         size_bytes = self.validators.size_bytes
-        object.__setattr__(self, "whole", render_fields({**self.fields, "Content-Length": str(size_bytes)}))
+        object.__setattr__(self, "whole", KeptHead(200, {**self.fields, "Content-Length": str(size_bytes)}))
         object.__setattr__(self, "sending", Sending(200, "served", self.fields, slice(None), size_bytes))
 
 

@@ -24,7 +24,7 @@ from origin.admin import METRICS_PATH, Admin
 from origin.backup import Backups
 from origin.conditional import FIELDS
 from origin.deliver import Deliverer
-from origin.logs import LineBudget, fields
+from origin.logs import LineBudget, fields, tell
 from origin.metrics import Metrics
 from origin.publish import Publisher
 from origin.reply import Problem, Reply, problem
@@ -102,21 +102,20 @@ class Edge:
             self._log(reply, method, path, duration_s, 0)
 
     def _log(self, reply: Reply, method: str, path: str, duration_s: float, held_ms: int) -> None:
-        told: dict[str, object] = {"hold_ms": held_ms} if held_ms else {}
-        log.info(
-            "request",
-            extra=fields(
-                id=next(self._serials),
-                listener=self._name,
-                method=method,
-                path=path,
-                status=reply.status,
-                outcome=reply.outcome,
-                bytes=len(reply.body),
-                duration_ms=round(duration_s * 1000, 1),
-                **{**reply.facts, **told},
-            ),
-        )
+        values: dict[str, object] = {
+            "id": next(self._serials),
+            "listener": self._name,
+            "method": method,
+            "path": path,
+            "status": reply.status,
+            "outcome": reply.outcome,
+            "bytes": len(reply.body),
+            "duration_ms": round(duration_s * 1000, 1),
+            **reply.facts,
+        }
+        if held_ms:
+            values["hold_ms"] = held_ms
+        tell(log, "request", values)
 
 
 def publish_edge(publisher: Publisher, metrics: Metrics, *, log_lines: int) -> Edge:

@@ -109,7 +109,7 @@ class OriginProtocol(InsideProtocol):
         if self._wire is not None and self._wire.get_write_buffer_size():
             self._watch_sending()
 
-    def _part(self) -> None:
+    def part(self) -> None:
         """End the connection so that the client gets what was written, whatever it is still sending."""
         wire = self._wire
         if wire is None:
@@ -133,7 +133,7 @@ class OriginProtocol(InsideProtocol):
             self._newest_body = self.queued[-1][1] if self.queued else None
         elif data and self.is_idle:
             self._note_piece(data)
-        elif data and not is_of_body:
+        elif data and not is_of_body and not self.is_full:
             self._note_early(data)
 
     def head_is_whole(self) -> None:
@@ -174,7 +174,7 @@ class OriginProtocol(InsideProtocol):
         assert self._wire is not None, "what was lost is not looked at"
         self._server.observe(reason)
         self._wire.write(http_head(reply, is_version_10=False, must_close=True) + reply.body)
-        self._part()
+        self.part()
 
     def keepalive_due(self) -> float:
         """A head on its way has a limit of its own."""
@@ -216,7 +216,7 @@ class OriginProtocol(InsideProtocol):
         """Send an answer; after one to what could not be parsed the rest of it may still be coming."""
         finished = await super().finish_response(request, resp, start_time)
         if self._is_parting:
-            self._part()
+            self.part()
         return finished
 
     # -- sending

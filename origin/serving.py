@@ -87,7 +87,7 @@ class Serving:
         body = self._reads.read_now(prepared.address)
         if body is None:
             return None
-        return prepared.sending.reply(prepared, body)
+        return Reply(200, "served", prepared.fields, body, prepared.facts, False, prepared.whole)
 
     def shed(
         self, request: DeliverRequest, event: Event, key: SegmentKey, candidate: Candidate, now_ms: int
@@ -117,14 +117,14 @@ class Serving:
         facts = {**facts_of(key), **reply.facts}
         if number is None:
             return reply._replace(facts=facts)
-        return reply._replace(facts=facts, headers={**reply.headers, "Live-Origin-Edge": str(number)}, fields=None)
+        return reply._replace(facts=facts, headers={**reply.headers, "Live-Origin-Edge": str(number)}, head=None)
 
     def complete(self, request: DeliverRequest, step: Step) -> Step:
         """Add to a refusal where else the same path can be asked for; what is delivered says so already."""
         if not isinstance(step, Reply) or step.outcome == "served" or "Live-Origin-Backup" in step.headers:
             return step
         backups = self._backups.headers(request.raw_path)
-        return step._replace(headers={**step.headers, **backups}, fields=None) if backups else step
+        return step._replace(headers={**step.headers, **backups}, head=None) if backups else step
 
     def note_fault(self, fault: StorageError) -> None:
         """Count and log a body that cannot be had."""

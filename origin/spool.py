@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from storage.base import Incoming
+from storage.base import Body, Incoming
 
 # Smaller bodies stay in memory until they are whole: putting together what one write of the disk takes anyway
 # costs less than reading it back, and most segments of most renditions are smaller.
@@ -30,12 +30,12 @@ class Spool:
 
     def __init__(self, open_incoming: Callable[[], Incoming] | None) -> None:
         self._open_incoming = open_incoming
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[Body] = deque()
         self.held_bytes = 0
         self._writing: asyncio.Task[None] | None = None
         self.incoming: Incoming | None = None
 
-    def take(self, piece: bytes) -> None:
+    def take(self, piece: Body) -> None:
         """Take the next bytes, without waiting for anything.
 
         Raises:
@@ -54,7 +54,7 @@ class Spool:
         # Whether or not somebody is left to see a fault, it has been noticed.
         self._writing.add_done_callback(lambda task: task.cancelled() or task.exception())
 
-    async def whole(self) -> bytes:
+    async def whole(self) -> Body:
         """Return the body; nothing more comes.
 
         Raises:
@@ -80,9 +80,9 @@ class Spool:
         while self.held_bytes > down_to_bytes:
             await incoming.write(self._next(STREAM_BYTES))
 
-    def _next(self, size_bytes: int) -> bytes:
+    def _next(self, size_bytes: int) -> Body:
         """Let go of the oldest pieces held, up to about this size."""
-        taken: list[bytes] = []
+        taken: list[Body] = []
         taken_bytes = 0
         while self._pieces and taken_bytes < size_bytes:
             taken.append(self._pieces.popleft())

@@ -45,7 +45,8 @@ class DeliveryTally(Collector):
         self._bytes_count += len(reply.body)
         if duration_s is not None:
             self._durations[bisect_left(self._edges_s, duration_s)] += 1
-            self._duration_s += max(duration_s, 0.0)
+            if duration_s > 0.0:
+                self._duration_s += duration_s
 
     def read(self, source: str) -> None:
         """Count a body read from one of `SOURCES`."""

@@ -1,6 +1,7 @@
 """What a request path means: event, on the publish side a pipeline, and a name below them."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from selection.model import Event, Pipeline, SegmentKey
 from selection.names import EventNames, ManifestName
@@ -32,8 +33,7 @@ class Programmes:
         return self._by_id.get(event_id)
 
 
-@dataclass(frozen=True, slots=True)
-class PublishTarget:
+class PublishTarget(NamedTuple):
     """Where an upload goes. `name` is None for a name that no template makes (DELETE takes any)."""
 
     event: Event

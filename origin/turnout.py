@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import suppress
 from typing import Any
 
 from aiohttp import HttpVersion10, web
@@ -11,31 +10,29 @@ from aiohttp.http import RawRequestMessage
 from origin.aiohttp_inside import Handler
 from origin.heads import Asked
 from origin.lane import Exchange, LaneDesk, plain_request
-from origin.server import OriginProtocol, OriginServer
+from origin.server import OriginServer
+from origin.turn import TurnProtocol
 from origin.wire import descriptor_of, write
 from storage.base import Body
 
 
-class LaneProtocol(OriginProtocol):
+class LaneProtocol(TurnProtocol):
     """A connection of the deliver listener."""
 
-    __slots__ = ("_behind", "_descriptor", "_desk", "_exchange", "_is_between", "_is_busy", "_is_last", "_taken")
+    __slots__ = ("_descriptor", "_desk", "_exchange", "_is_between", "_is_last", "_taken")
 
     def __init__(self, manager: "LaneServer", **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._desk = manager.desk
-        # From the beginning of a request until its answer has been taken; its exchange, if it was not answered at once.
-        self._is_busy = False
+        # Of the request in progress, if it was not answered at once.
+        self._exchange: Exchange | None = None
         # Whether the connection ends with the answer in progress.
         self._is_last = False
-        self._exchange: Exchange | None = None
         self._descriptor = -1
-        self._behind: list[asyncio.Future[None]] = []
         # Whether the parser is where a request begins, as far as that is known.
         self._is_between = True
         # What was taken of the bytes that are being parsed.
         self._taken: tuple[RawRequestMessage, Asked] | None = None
-        self.look_first()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -46,11 +43,6 @@ class LaneProtocol(OriginProtocol):
     def is_closing(self) -> bool:
         """Whether no further request is to be taken from this connection."""
         return self._is_last or super().is_closing
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no request is being answered in either lane."""
-        return not self._is_busy and super().is_idle
 
     def data_received(self, data: bytes) -> None:
         """Answer what is one request whose like was seen before; let aiohttp parse all else, and learn from it."""
@@ -119,43 +111,14 @@ class LaneProtocol(OriginProtocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Free what the request in progress takes."""
-        exchange, self._exchange, self._is_busy = self._exchange, None, False
+        exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.abandon()
-        self._let_go_on()
         super().connection_lost(exc)
 
-    async def turn(self) -> None:
-        """Wait until the answers before this request have been written."""
-        if self._is_busy:
-            future: asyncio.Future[None] = self.loop.create_future()
-            self._behind.append(future)
-            await future
-
-    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109  # aiohttp's signature
-        """Let the exchange in progress end, then do what aiohttp does."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self.turn()
-        await super().shutdown(timeout)
-
     def _end_exchange(self) -> None:
-        self._is_busy, self._exchange = False, None
-        self.count_idle_from_now()
-        if self._behind:
-            self._let_go_on()
-
-    def _let_go_on(self) -> None:
-        behind, self._behind = self._behind, []
-        for future in behind:
-            if not future.done():
-                future.set_result(None)
-
-    def keepalive_due(self) -> float:
-        """A connection on which a request is held is not idle."""
-        if self._is_busy:
-            self.count_idle_from_now()
-        return super().keepalive_due()
+        self._exchange = None
+        self.end_turn()
 
 
 class LaneServer(OriginServer):

@@ -9,8 +9,12 @@ import http_sf
 
 from selection.model import Defect
 from selection.rank import SCORE_MAX
+from storage.base import Body
 
 DEFECTS_MAX: Final = 16
+_DEFECTS: Final = "Live-Origin-Defects"
+_SCORE: Final = "Live-Origin-Score"
+_DIGEST: Final = "Content-Digest"
 _DIGESTS: Final = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
 # What media comes as; senders that know no better say octet-stream or nothing at all (measured).
 _MEDIA_TYPES: Final = ("video/", "audio/", "text/vtt", "image/")
@@ -22,6 +26,10 @@ _APPLICATION_TYPES: Final = frozenset(
 
 class HeaderLines(Protocol):
     """Request headers, whose names may come in several lines."""
+
+    def __contains__(self, key: object, /) -> bool: ...
+
+    def __getitem__(self, key: str, /) -> str: ...
 
     def getall(self, key: str, default: list[str], /) -> list[str]: ...
 
@@ -42,9 +50,12 @@ class Declared:
     score: int | None = None
     digests: tuple[tuple[str, bytes], ...] = ()
 
-    def digests_match(self, body: bytes) -> bool:
+    def digests_match(self, body: Body) -> bool:
         """Tell whether the body is the one the packager sent."""
         return all(_DIGESTS[algorithm](body).digest() == value for algorithm, value in self.digests)
+
+
+_NOTHING_DECLARED: Final = Declared()
 
 
 def parse_declared(headers: HeaderLines) -> Declared:
@@ -53,10 +64,12 @@ def parse_declared(headers: HeaderLines) -> Declared:
     Raises:
         BadHeader: Not understood; ignoring a packager's warning would deliver what it warned of.
     """
+    if not (_DEFECTS in headers or _SCORE in headers or _DIGEST in headers):  # as with nearly all packagers
+        return _NOTHING_DECLARED
     return Declared(
-        defects=_defects(_field(headers, "Live-Origin-Defects")),
-        score=_score(_field(headers, "Live-Origin-Score")),
-        digests=_digests(_field(headers, "Content-Digest")),
+        defects=_defects(_field(headers, _DEFECTS)),
+        score=_score(_field(headers, _SCORE)),
+        digests=_digests(_field(headers, _DIGEST)),
     )
 
 
@@ -66,10 +79,8 @@ def _field(headers: HeaderLines, name: str) -> str | None:
     return ", ".join(lines) if lines else None
 
 
-def is_media_type(content_type: str | None) -> bool:
-    """Tell whether a Content-Type may be media or a manifest. None is fine: ffmpeg sends none."""
-    if content_type is None:
-        return True
+def is_media_type(content_type: str) -> bool:
+    """Tell whether a Content-Type may be media or a manifest."""
     essence = content_type.partition(";")[0].strip().lower()
     return essence == "" or essence.startswith(_MEDIA_TYPES) or essence in _APPLICATION_TYPES
 
@@ -78,7 +89,7 @@ def _defects(field: str | None) -> tuple[Defect, ...]:
     if field is None:
         return ()
     right = "a list such as: short;missing_ms=120, discontinuity"
-    items = _parse(field, "list", "Live-Origin-Defects", right)
+    items = _parse(field, "list", _DEFECTS, right)
     if len(items) > DEFECTS_MAX:
         raise BadHeader(f"Live-Origin-Defects names {len(items)} defects; send the {DEFECTS_MAX} worst")
     return tuple(_defect(item, right) for item in items)
@@ -116,7 +127,7 @@ def _digests(field: str | None) -> tuple[tuple[str, bytes], ...]:
     if field is None:
         return ()
     right = "a dictionary such as: sha-256=:base64:"
-    digests = _parse(field, "dictionary", "Content-Digest", right)
+    digests = _parse(field, "dictionary", _DIGEST, right)
     known = []
     for algorithm, member in digests.items():
         if algorithm in _DIGESTS:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Final
 
-from selection.media import BOXES_COUNT_MAX, MediaError, MediaFault
+from selection.media import BOXES_COUNT_MAX, Body, MediaError, MediaFault
 
 HEADER_BYTES: Final = 8
 _LARGE_HEADER_BYTES: Final = 16
@@ -28,7 +28,7 @@ class Boxes:
 
     __slots__ = ("body", "count")
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: Body) -> None:
         self.body = body
         self.count = 0
 
@@ -42,19 +42,20 @@ class Boxes:
         unpack = _HEADER.unpack_from
         is_outermost = begin == 0
         while begin < end:
-            if end - begin < HEADER_BYTES:
+            content = begin + HEADER_BYTES
+            if content > end:
                 raise _too_long(begin, end, HEADER_BYTES, "a box header", is_outermost)
             size, kind = unpack(body, begin)
-            content = begin + HEADER_BYTES
             if size < HEADER_BYTES:
                 size, content = self._unusual_size(begin, end, is_outermost)
-            if size > end - begin:
+            box_end = begin + size
+            if box_end > end:
                 raise _too_long(begin, end, size, fourcc(kind), is_outermost)
-            self.count += 1
-            if self.count > BOXES_COUNT_MAX:
+            self.count = count = self.count + 1
+            if count > BOXES_COUNT_MAX:
                 raise MediaError(MediaFault.TOO_MANY, begin, f"more than {BOXES_COUNT_MAX} boxes")
-            yield kind, begin, content, begin + size
-            begin += size
+            yield kind, begin, content, box_end
+            begin = box_end
 
     def find(self, begin: int, end: int, *path: bytes) -> tuple[int, int] | None:
         """Return content and end of the first box of each type in `path`, each within the one before, or None."""
@@ -95,10 +96,15 @@ def need(what: str, begin: int, end: int, size: int) -> None:
         size: How many bytes the fields take.
     """
     if end - begin < size:
-        raise MediaError(MediaFault.BAD_SIZE, begin, f"{what} has {end - begin} bytes of content, its fields {size}")
+        raise too_short(what, begin, end, size)
 
 
-def is_long_form(what: str, body: bytes, content: int) -> bool:
+def too_short(what: str, begin: int, end: int, size: int) -> MediaError:
+    """Return what `need` raises: asking first saves the call, in what every fragment has."""
+    return MediaError(MediaFault.BAD_SIZE, begin, f"{what} has {end - begin} bytes of content, its fields {size}")
+
+
+def is_long_form(what: str, body: Body, content: int) -> bool:
     """Tell whether a box with content holds its times in 64 bits (version 1), not 32 (version 0)."""
     version = body[content]
     if version > 1:
@@ -111,10 +117,10 @@ def missing(what: str, offset: int) -> MediaError:
     return MediaError(MediaFault.MISSING_PART, offset, f"there is no {what} box")
 
 
-def fourcc(code: bytes) -> str:
+def fourcc(code: Body) -> str:
     r"""Return a box type, brand or codec as text that is safe to show.
 
     >>> fourcc(b"moof"), fourcc(b"\x1b[2J")
     ('moof', '.[2J')
     """
-    return code.translate(_PRINTABLE).decode("ascii")
+    return bytes(code).translate(_PRINTABLE).decode()

@@ -66,9 +66,9 @@ def find_configuration(boxes: Boxes, kind: bytes, begin: int, end: int) -> Confi
     record = b""
     try:
         if kind in ENCRYPTED and (original := boxes.find(begin, end, b"sinf", b"frma")):
-            kind = boxes.body[original[0] : original[0] + 4]
+            kind = bytes(boxes.body[original[0] : original[0] + 4])
         if kind in _CONFIGURATIONS and (found := boxes.find(begin, end, _CONFIGURATIONS[kind][0])):
-            record = boxes.body[found[0] : found[1]]
+            record = bytes(boxes.body[found[0] : found[1]])
     except MediaError:
         pass
     return Configuration(kind, record)

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from selection.model import Candidate, Choice, Event, Loss, Mask, Moment, Rule, SegmentKey
-from selection.rank import RankKey, best_possible_key, flaws, is_corrupt, rank_key
+from selection.rank import RankKey, flaws, is_corrupt, may_be_outranked_by, rank_key
 from selection.window import due_ms, gives_up_ms, newest_due_number
 
 SEQUENCE_MAX: Final = 2**63 - 1
@@ -95,6 +95,12 @@ def decide(situation: Situation, now_ms: int) -> Decision:
     if situation.has_lost_choice:  # requests fail meanwhile: the best there is, and a better one is an upgrade
         best = min(usable, key=lambda candidate: rank_key(situation.event, candidate))
         return _choose(situation, best, Rule.LOST, _now(situation, now_ms))
+    first = usable[0].moment
+    if first.ms > now_ms:
+        return Wait(first.ms)
+    decision = _choice_at(situation, usable, first)  # nearly always
+    if decision is not None:
+        return decision
     for moment in _triggers(situation, usable):
         if moment.ms > now_ms:
             return Wait(moment.ms)
@@ -114,7 +120,7 @@ def _usable(situation: Situation) -> list[Candidate]:
 
 def is_masked(situation: Situation, pipeline_id: str) -> bool:
     """Tell whether an operator has left this pipeline out for this segment."""
-    return any(mask.covers(situation.key, pipeline_id) for mask in situation.masks)
+    return bool(situation.masks) and any(mask.covers(situation.key, pipeline_id) for mask in situation.masks)
 
 
 def _triggers(situation: Situation, usable: Sequence[Candidate]) -> list[Moment]:
@@ -154,24 +160,19 @@ def _choice_at(situation: Situation, usable: Sequence[Candidate], moment: Moment
     present = [candidate for candidate in usable if candidate.moment <= moment]
     if not present:
         return None
-    best = min(present, key=lambda candidate: rank_key(event, candidate))
-    best_key = rank_key(event, best)
+    best = present[0] if len(present) == 1 else min(present, key=lambda candidate: rank_key(event, candidate))
+    higher = may_be_outranked_by(event, rank_key(event, best))
+    if not any(_may_still_send(situation, pipeline.id, moment) for pipeline in higher):
+        return _choose(situation, best, Rule.FIRST_IN_ORDER, moment)
     if best.is_good:
         first_good_ms = min(candidate.published_ms for candidate in present if candidate.is_good)
-        waits_until_ms, when_over = first_good_ms + policy.prefer_wait_ms, Rule.PREFER_WAIT_OVER
+        waits_until_ms, rule = first_good_ms + policy.prefer_wait_ms, Rule.PREFER_WAIT_OVER
     else:
-        waits_until_ms, when_over = _due_ms(situation, usable[0]) + policy.grace_ms, Rule.GRACE_OVER
-    if not any(
-        best_possible_key(event, pipeline.id) < best_key and _may_still_send(situation, pipeline.id, moment)
-        for pipeline in event.pipelines
-    ):
-        rule = Rule.FIRST_IN_ORDER
-    elif moment.ms >= waits_until_ms:
-        rule = when_over
-    elif situation.key.number is not None and moment.ms >= gives_up_ms(event, situation.key.number):
+        waits_until_ms, rule = _due_ms(situation, usable[0]) + policy.grace_ms, Rule.GRACE_OVER
+    if moment.ms < waits_until_ms:
+        if situation.key.number is None or moment.ms < gives_up_ms(event, situation.key.number):
+            return None
         rule = Rule.OVERDUE
-    else:
-        return None
     return _choose(situation, best, rule, moment)
 
 
@@ -194,17 +195,16 @@ def is_down(situation: Situation, pipeline_id: str, moment: Moment) -> bool:
     oldest = newest - MISSES_UNTIL_DOWN + 1
     if oldest < situation.event.first_number:
         return False
-    return not any(
-        candidate.pipeline_id == pipeline_id and candidate.moment <= moment
-        for number in range(oldest, newest + 1)
-        for candidate in situation.neighbours(number)
-    )
+    for number in range(oldest, newest + 1):
+        for candidate in situation.neighbours(number):
+            if candidate.pipeline_id == pipeline_id and candidate.moment <= moment:
+                return False
+    return True
 
 
 def _losses(situation: Situation, chosen: Candidate, moment: Moment) -> tuple[tuple[str, Loss], ...]:
     """Return why each other pipeline lost, in selection order."""
     copies = {candidate.pipeline_id: candidate for candidate in situation.candidates if candidate.moment <= moment}
-    chosen_key = rank_key(situation.event, chosen)
     losses = []
     for pipeline in situation.event.pipelines:
         if pipeline.id == chosen.pipeline_id:
@@ -217,7 +217,7 @@ def _losses(situation: Situation, chosen: Candidate, moment: Moment) -> tuple[tu
         elif is_corrupt(copy):
             loss = Loss.CORRUPT
         else:
-            loss = _loss_in_rank(rank_key(situation.event, copy), chosen_key)
+            loss = _loss_in_rank(rank_key(situation.event, copy), rank_key(situation.event, chosen))
         losses.append((pipeline.id, loss))
     return tuple(losses)
 

@@ -4,11 +4,11 @@ Source: ISO/IEC 14496-12, 8.8 (movie fragments); ISO/IEC 23000-19, 7.5 (`tfdt` i
 """
 
 from struct import Struct, unpack_from
-from typing import Final, NamedTuple
+from typing import Final
 
-from selection.boxes import Boxes, is_long_form, missing, need
+from selection.boxes import Boxes, is_long_form, missing, need, too_short
 from selection.init_segment import NO_DEFAULTS, Init
-from selection.media import SAMPLES_COUNT_MAX, MediaError, MediaFault
+from selection.media import SAMPLES_COUNT_MAX, Body, MediaError, MediaFault
 
 _U32: Final = Struct(">I")
 _U64: Final = Struct(">Q")
@@ -16,6 +16,7 @@ _U32X2: Final = Struct(">2I")
 
 # Flags of tfhd. The first four say which fields follow, in this order.
 _BASE_OFFSET, _DESCRIPTION, _DURATION, _SIZE, _FLAGS = 0x1, 0x2, 0x8, 0x10, 0x20
+_ANY_FIELD: Final = _BASE_OFFSET | _DESCRIPTION | _DURATION | _SIZE | _FLAGS
 _IS_EMPTY, _BASE_IS_MOOF = 0x10000, 0x20000
 # Flags of trun, for the run and for each sample.
 _DATA_OFFSET, _FIRST_FLAGS = 0x1, 0x4
@@ -25,48 +26,15 @@ _COMMON_WORDS: Final = {0: 0, _DATA_OFFSET: 1, _FIRST_FLAGS: 1, _DATA_OFFSET | _
 _NOT_SYNC: Final = 0x10000
 
 
-class TrackFragment(NamedTuple):
-    """What one `traf` says.
-
-    Args:
-        decode_time: Of its first sample.
-        composition_offset: From decode time to composition time of its first sample.
-        starts_with_sync: Its first sample is a sync sample. False without samples.
-    """
-
-    track_id: int
-    decode_time: int
-    duration: int
-    samples_count: int
-    samples_bytes: int
-    composition_offset: int
-    starts_with_sync: bool
-
-
-class _Header(NamedTuple):
-    """`tfhd`, with what it leaves out taken from `trex`."""
-
-    track_id: int
-    flags: int
-    duration: int
-    size: int
-    sample_flags: int
-
-
-class _Run(NamedTuple):
-    """`trun`: samples that lie one behind the other.
-
-    Args:
-        data_offset: Where they lie, from the base; None: behind the run before.
-        sample_flags: Of the first sample.
-    """
-
-    data_offset: int | None
-    duration: int
-    samples_count: int
-    samples_bytes: int
-    composition_offset: int
-    sample_flags: int
+# What one `traf` says: track id, decode time of its first sample, duration, count of samples, their bytes, from decode
+# time to composition time of its first sample, whether that one is a sync sample (false without samples).
+TrackFragment = tuple[int, int, int, int, int, int, bool]
+# `tfhd`, with what it leaves out taken from `trex`: track id, flags, and of each sample duration, bytes and flags.
+_Header = tuple[int, int, int, int, int]
+# `trun`, samples that lie one behind the other: where they do, from the base (None: behind the run before), duration,
+# count of samples, their bytes, and of the first one composition offset and flags.
+_Run = tuple[int | None, int, int, int, int, int]
+# Plain tuples, as a named one takes eight times as long to make, and each fragment makes all three.
 
 
 class MediaData:
@@ -102,7 +70,8 @@ class MediaData:
         if data_offset is not None:
             begin = None if self._base is None else self._base + data_offset
         if begin is not None and size:
-            self._runs_begin = begin if self._runs_begin is None else min(self._runs_begin, begin)
+            if self._runs_begin is None or begin < self._runs_begin:
+                self._runs_begin = begin
             begin += size
             self._runs_end = max(self._runs_end, begin)
         self._next_run = begin
@@ -138,85 +107,86 @@ def read_traf(boxes: Boxes, traf: tuple[int, int, int], init: Init | None, data:
     """
     header = decode_time = None
     truns: list[tuple[int, int]] = []
+    body = boxes.body
     for kind, _, content, end in boxes.within(traf[1], traf[2]):
         if kind == b"trun":
             truns.append((content, end))
         elif kind == b"tfhd":
-            header = _read_tfhd(boxes.body, content, end, init)
+            header = _read_tfhd(body, content, end, init)
         elif kind == b"tfdt":
-            decode_time = _read_tfdt(boxes.body, content, end)
+            decode_time = _read_tfdt(body, content, end)
     if header is None:
         raise missing("tfhd", traf[0])
     if decode_time is None:
         raise missing("tfdt", traf[0])
-    data.begin_traf(header.flags)
+    track_id, flags, default_duration, _, _ = header
+    data.begin_traf(flags)
     duration = samples_count = samples_bytes = composition_offset = 0
     starts_with_sync = False
     for content, end in truns:
-        run = _read_trun(boxes.body, content, end, header)
-        data.add_run(run.data_offset, run.samples_bytes)
-        if run.samples_count and not samples_count:
-            composition_offset = run.composition_offset
-            starts_with_sync = not run.sample_flags & _NOT_SYNC
-        duration += run.duration
-        samples_count += run.samples_count
-        samples_bytes += run.samples_bytes
-    if not truns and header.flags & _IS_EMPTY:
-        duration = header.duration
-    return TrackFragment(
-        header.track_id,
-        decode_time,
-        duration,
-        samples_count,
-        samples_bytes,
-        composition_offset,
-        starts_with_sync,
-    )
+        data_offset, run_duration, count, size, first_offset, first_flags = _read_trun(body, content, end, header)
+        data.add_run(data_offset, size)
+        if count and not samples_count:
+            composition_offset = first_offset
+            starts_with_sync = not first_flags & _NOT_SYNC
+        duration += run_duration
+        samples_count += count
+        samples_bytes += size
+    if not truns and flags & _IS_EMPTY:
+        duration = default_duration
+    return track_id, decode_time, duration, samples_count, samples_bytes, composition_offset, starts_with_sync
 
 
-def _read_tfhd(body: bytes, content: int, end: int, init: Init | None) -> _Header:
-    need("tfhd", content, end, 8)
+def _read_tfhd(body: Body, content: int, end: int, init: Init | None) -> _Header:
+    if end - content < 8:
+        raise too_short("tfhd", content, end, 8)
     flags, track_id = _U32X2.unpack_from(body, content)
     track = init.track(track_id) if init is not None else None
     duration, size, sample_flags = NO_DEFAULTS if track is None else track.defaults
-    position = content + 8 + (8 if flags & _BASE_OFFSET else 0) + (4 if flags & _DESCRIPTION else 0)
-    fields_count = (flags & _DURATION and 1) + (flags & _SIZE and 1) + (flags & _FLAGS and 1)
-    need("tfhd", content, end, position + 4 * fields_count - content)
-    if flags & _DURATION:
-        (duration,) = _U32.unpack_from(body, position)
-        position += 4
-    if flags & _SIZE:
-        (size,) = _U32.unpack_from(body, position)
-        position += 4
-    if flags & _FLAGS:
-        (sample_flags,) = _U32.unpack_from(body, position)
-    return _Header(track_id, flags, duration, size, sample_flags)
+    if flags & _ANY_FIELD:
+        position = content + 8 + (8 if flags & _BASE_OFFSET else 0) + (4 if flags & _DESCRIPTION else 0)
+        fields_count = (flags & (_DURATION | _SIZE | _FLAGS)).bit_count()
+        need("tfhd", content, end, position + 4 * fields_count - content)
+        if flags & _DURATION:
+            (duration,) = _U32.unpack_from(body, position)
+            position += 4
+        if flags & _SIZE:
+            (size,) = _U32.unpack_from(body, position)
+            position += 4
+        if flags & _FLAGS:
+            (sample_flags,) = _U32.unpack_from(body, position)
+    return track_id, flags, duration, size, sample_flags
 
 
-def _read_tfdt(body: bytes, content: int, end: int) -> int:
-    need("tfdt", content, end, 8)
+def _read_tfdt(body: Body, content: int, end: int) -> int:
+    if end - content < 8:
+        raise too_short("tfdt", content, end, 8)
     is_long = is_long_form("tfdt", body, content)
-    need("tfdt", content, end, 12 if is_long else 8)
-    (decode_time,) = (_U64 if is_long else _U32).unpack_from(body, content + 4)
-    return int(decode_time)
+    if is_long and end - content < 12:
+        raise too_short("tfdt", content, end, 12)
+    decode_time: int = (_U64 if is_long else _U32).unpack_from(body, content + 4)[0]
+    return decode_time
 
 
-def _read_trun(body: bytes, content: int, end: int, defaults: _Header) -> _Run:
+def _read_trun(body: Body, content: int, end: int, defaults: _Header) -> _Run:
     """Return a `trun`. What its samples leave out is taken from `defaults`.
 
     Composition offsets are taken as signed in version 0, too, as ffmpeg does: there are packagers that write
     negative ones so, and an unsigned one beyond 2^31 ticks makes no sense.
     """
-    need("trun", content, end, 8)
+    if end - content < 8:
+        raise too_short("trun", content, end, 8)
     flags, count = _U32X2.unpack_from(body, content)
     width = (flags >> 8 & 15).bit_count()
     table = _COMMON_WORDS[flags & (_DATA_OFFSET | _FIRST_FLAGS)]
     words_count = table + width * count
-    need("trun", content, end, 8 + 4 * words_count)
+    if end - content < 8 + 4 * words_count:
+        raise too_short("trun", content, end, 8 + 4 * words_count)
     if count > SAMPLES_COUNT_MAX:
         raise MediaError(MediaFault.TOO_MANY, content, f"{count} samples in one run, more than {SAMPLES_COUNT_MAX}")
     words = unpack_from(f">{words_count}I", body, content + 8)
-    duration, size, sample_flags = count * defaults.duration, count * defaults.size, defaults.sample_flags
+    _, _, duration, size, sample_flags = defaults
+    duration, size = count * duration, count * size
     composition_offset = 0
     column = table
     if flags & _EACH_DURATION:
@@ -233,7 +203,7 @@ def _read_trun(body: bytes, content: int, end: int, defaults: _Header) -> _Run:
     if flags & _FIRST_FLAGS:
         sample_flags = words[table - 1]
     data_offset = _signed(words[0]) if flags & _DATA_OFFSET else None
-    return _Run(data_offset, duration, count, size, composition_offset, sample_flags)
+    return data_offset, duration, count, size, composition_offset, sample_flags
 
 
 def _signed(word: int) -> int:

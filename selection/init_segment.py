@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from selection.boxes import Boxes, fourcc, is_long_form, missing, need
 from selection.codecs import AUDIO_FIELDS_BYTES, VISUAL_FIELDS_BYTES, codec_name, find_configuration
-from selection.media import BRANDS_COUNT_MAX, EDITS_COUNT_MAX, TRACKS_COUNT_MAX, MediaError, MediaFault
+from selection.media import BRANDS_COUNT_MAX, EDITS_COUNT_MAX, TRACKS_COUNT_MAX, Body, MediaError, MediaFault
 from selection.setup import decoder_setup, protection_of
 
 # What a body may begin with. Anything may follow; a web page, a playlist or a transport stream is refused here.
@@ -99,7 +99,7 @@ class Init:
         return None
 
 
-def parse_init(body: bytes) -> Init:
+def parse_init(body: Body) -> Init:
     """Return what a whole init segment says; fragments behind it are passed over.
 
     `mvex` must be there: without it no fragments may follow, and browsers refuse it (W3C, "ISO BMFF Byte Stream
@@ -122,21 +122,22 @@ def parse_init(body: bytes) -> Init:
     return Init(tuple(brands), _tracks(boxes, *moov))
 
 
-def check_beginning(body: bytes) -> None:
+def check_beginning(body: Body) -> None:
     """Refuse a body that does not begin as any file of this kind."""
-    if body[4:8] not in FIRST_BOXES:
+    if bytes(body[4:8]) not in FIRST_BOXES:
         shown = fourcc(body[:8])
         raise MediaError(MediaFault.NOT_MEDIA, 0, f"begins with {shown!r}; expected ftyp, styp or moof")
 
 
-def read_brands(brands: dict[str, None], body: bytes, content: int, end: int) -> None:
+def read_brands(brands: dict[str, None], body: Body, content: int, end: int) -> None:
     """Add the brands of `ftyp` or `styp` to an ordered set: the major one, then the compatible ones."""
     need("the list of brands", content, end, 8)
     if len(brands) + (end - content) // 4 - 1 > BRANDS_COUNT_MAX:  # the version of the major one is none
         raise MediaError(MediaFault.TOO_MANY, content, f"more than {BRANDS_COUNT_MAX} brands")
-    brands[fourcc(body[content : content + 4])] = None
-    for position in range(content + 8, end - 3, 4):
-        brands[fourcc(body[position : position + 4])] = None
+    codes = fourcc(body[content:end])
+    brands[codes[:4]] = None
+    for position in range(8, len(codes) - 3, 4):
+        brands[codes[position : position + 4]] = None
 
 
 def _tracks(boxes: Boxes, moov: int, content: int, end: int) -> tuple[Track, ...]:
@@ -222,7 +223,7 @@ def _sample_entry(boxes: Boxes, handler: str, stsd: int, stsd_end: int) -> _Samp
     )
 
 
-def _edit_media_time(body: bytes, content: int, end: int) -> int | None:
+def _edit_media_time(body: Body, content: int, end: int) -> int | None:
     """Return the media time of the first edit that shows media; those before it only delay (media time -1)."""
     need("elst", content, end, 8)
     edit = _EDITS[is_long_form("elst", body, content)]

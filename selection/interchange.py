@@ -11,7 +11,7 @@ from typing import Final
 
 from selection.cmaf import parse_segment
 from selection.init_segment import Init, Track
-from selection.media import MediaError
+from selection.media import Body, MediaError
 
 # Their setup holds all that is behind the dot in their names, and more.
 _TOLD_BY_SETUP: Final = frozenset({"avc1", "hvc1", "mp4a"})
@@ -49,7 +49,7 @@ def breaks(own: Init, reference: Init) -> str | None:
     return None
 
 
-def reads_alike(body: bytes, own: Init, reference: Init) -> bool:
+def reads_alike(body: Body, own: Init, reference: Init) -> bool:
     """Tell whether a segment made for `own` says the same when it is read with `reference`.
 
     A segment may leave durations, sizes and flags of its samples to its init segment (`trex`), and `reference` may tell

@@ -7,6 +7,9 @@ so their work is bounded by these limits and otherwise grows no faster than the 
 from enum import StrEnum
 from typing import Final
 
+# Bytes to be looked into; not always `bytes`, whose methods a view does not have. Slices of a view copy nothing.
+Body = bytes | bytearray | memoryview
+
 # Boxes looked at in one body. 10 s of 60 frames/s with a chunk for every frame, sound and picture in one file, prft,
 # senc, saiz and saio with each, make 10,800. 64 MiB of empty boxes would make 8 million. The worst body takes 20 ms.
 BOXES_COUNT_MAX: Final = 16_384

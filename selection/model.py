@@ -3,7 +3,7 @@
 All are immutable. Wall clock is in ms since 1970-01-01T00:00:00Z, durations in ms.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from typing import Final, NamedTuple
@@ -50,6 +50,8 @@ class Rendition:
         bandwidth: Bits per second.
         media: Names of its segments.
         init: Name of its init segment, or None where none exists (MPEG-TS).
+
+    `format`, how its segments are written, follows from their names.
     """
 
     id: str
@@ -62,6 +64,7 @@ class Rendition:
     width: int | None = None
     height: int | None = None
     language: str | None = None
+    format: Format = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.media.variable is None:
@@ -69,14 +72,14 @@ class Rendition:
         if self.init is not None and self.init.variable is not None:
             variable = self.init.variable
             raise TemplateError(f"{self.init.text!r} names an init segment, of which there is one; drop ${variable}$")
+        object.__setattr__(self, "format", _format(self.media, self.init))
 
-    @property
-    def format(self) -> Format:
-        """How its segments are written, as its names tell."""
-        name = self.media.text.lower()
-        if self.init is not None or name.endswith(CMAF_SUFFIXES):
-            return Format.CMAF
-        return Format.MPEG_TS if name.endswith(TS_SUFFIXES) else Format.OTHER
+
+def _format(media: Template, init: Template | None) -> Format:
+    name = media.text.lower()
+    if init is not None or name.endswith(CMAF_SUFFIXES):
+        return Format.CMAF
+    return Format.MPEG_TS if name.endswith(TS_SUFFIXES) else Format.OTHER
 
 
 def rendition_template(text: str, rendition_id: str) -> Template:
@@ -153,6 +156,10 @@ class Event:
         hold_ahead_ms: A request is held when its segment is due within this time (`window.hold_opens_ms`).
         live_edge_ms, recent_ms: Segments due within these times come first, and second, when load is shed.
         start_ms, end_ms: Nothing before the start or after the end exists; None for open.
+
+    What follows from these is worked out once, as every request and every upload asks for it: `first_number`, of the
+    segment on air at the start, the oldest that can exist; `last_number`, of the one on air in the last ms before the
+    end, or None for an open end; `rendition_ids`.
     """
 
     id: str
@@ -170,9 +177,20 @@ class Event:
     end_ms: int | None = None
     policy: SelectionPolicy = SelectionPolicy()
     inspection: InspectionPolicy = InspectionPolicy()
+    first_number: int = field(init=False, repr=False, compare=False)
+    last_number: int | None = field(init=False, repr=False, compare=False)
+    rendition_ids: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         assert self.pipelines and self.renditions, "an event has pipelines and renditions"
+        first, last = self.timeline.start_number, None
+        if self.start_ms is not None:
+            first = max(first, self.timeline.number_at_ms(self.start_ms))
+        if self.end_ms is not None:
+            last = self.timeline.number_at_ms(self.end_ms - 1)
+        object.__setattr__(self, "first_number", first)
+        object.__setattr__(self, "last_number", last)
+        object.__setattr__(self, "rendition_ids", frozenset(rendition.id for rendition in self.renditions))
         templates = [template for r in self.renditions for template in (r.media, r.init) if template is not None]
         for position, template in enumerate(templates):
             for other in templates[position + 1 :]:
@@ -181,18 +199,6 @@ class Event:
                         f"{template.text!r} and {other.text!r} can make the same name twice in event {self.id!r};"
                         " put $RepresentationID$ into them"
                     )
-
-    @property
-    def first_number(self) -> int:
-        """Number of the segment on air at the start: the oldest that can exist."""
-        if self.start_ms is None:
-            return self.timeline.start_number
-        return max(self.timeline.start_number, self.timeline.number_at_ms(self.start_ms))
-
-    @property
-    def last_number(self) -> int | None:
-        """Number of the segment on air in the last ms before the end, or None for an open end."""
-        return None if self.end_ms is None else self.timeline.number_at_ms(self.end_ms - 1)
 
     def rendition(self, rendition_id: str) -> Rendition:
         """Return one rendition; an unknown id is a programmer's error (KeyError)."""

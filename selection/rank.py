@@ -7,7 +7,7 @@ where the event asks for it, then the order of the pipelines. Masked and corrupt
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from selection.model import Candidate, Defect, Event, ScoreMode
+from selection.model import Candidate, Defect, Event, Pipeline, ScoreMode
 
 SCORE_MAX: Final = 100
 
@@ -74,7 +74,7 @@ def flaws(defects: Sequence[Defect]) -> Flaws:
 
 def is_corrupt(candidate: Candidate) -> bool:
     """Tell whether a candidate can never be delivered."""
-    return any(defect.name == CORRUPT for defect in candidate.defects)
+    return bool(candidate.defects) and any(defect.name == CORRUPT for defect in candidate.defects)
 
 
 def rank_key(event: Event, candidate: Candidate) -> RankKey:
@@ -83,17 +83,24 @@ def rank_key(event: Event, candidate: Candidate) -> RankKey:
     Where the event ranks by score, a copy without one counts as 0: an operator who asks for scores wants
     the copy that has a good one.
     """
-    return RankKey(
-        flaws=flaws(candidate.defects),
-        lost_score=SCORE_MAX - (candidate.score or 0) if event.policy.score is ScoreMode.RANK else 0,
-        pipeline_index=pipeline_index(event, candidate.pipeline_id),
-        pipeline_id=candidate.pipeline_id,
-    )
+    lost_score = SCORE_MAX - (candidate.score or 0) if event.policy.score is ScoreMode.RANK else 0
+    pipeline_id = candidate.pipeline_id
+    return RankKey(flaws(candidate.defects), lost_score, pipeline_index(event, pipeline_id), pipeline_id)
 
 
 def best_possible_key(event: Event, pipeline_id: str) -> RankKey:
     """Return the best place a copy of `pipeline_id` that has not come yet could take."""
     return RankKey(flaws(()), 0, pipeline_index(event, pipeline_id), pipeline_id)
+
+
+def may_be_outranked_by(event: Event, key: RankKey) -> Sequence[Pipeline]:
+    """Return the pipelines of which a copy that has not come yet could take a better place than `key`.
+
+    These are all whose `best_possible_key` is less than `key`.
+    """
+    if key.flaws == _NO_FLAWS and not key.lost_score:
+        return event.pipelines[: key.pipeline_index]
+    return event.pipelines
 
 
 def pipeline_index(event: Event, pipeline_id: str) -> int:

@@ -1,9 +1,9 @@
 """Reads what a published body says of itself, whatever its format: the facts that candidates are compared by."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from selection.cmaf import Init, Track, TrackSegment, parse_init, parse_segment
+from selection.media import Body
 from selection.model import Event, Facts, Format, Kind, Rendition, TrackFacts
 from selection.mpegts import StreamKind, TsStream, parse_ts
 from selection.ts_streams import TICKS_PER_SECOND
@@ -12,8 +12,12 @@ _HANDLERS: Final = {"vide": Kind.VIDEO, "soun": Kind.AUDIO, "text": Kind.TEXT, "
 _STREAMS: Final = {StreamKind.VIDEO: Kind.VIDEO, StreamKind.AUDIO: Kind.AUDIO}
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+# An enum's member costs 80 ns to name in Python 3.11.
+_TEXT: Final = Kind.TEXT
+_MPEG_TS: Final = Format.MPEG_TS
+
+
+class Reading(NamedTuple):
     """What a segment says of itself: the facts that are kept, and what only counts for its defects.
 
     Args:
@@ -29,7 +33,7 @@ class Reading:
     holes_count: int = 0
 
 
-def read_init(body: bytes) -> tuple[Init, tuple[TrackFacts, ...]]:
+def read_init(body: Body) -> tuple[Init, tuple[TrackFacts, ...]]:
     """Return what an init segment says, and the facts that are kept of it.
 
     Raises:
@@ -39,7 +43,7 @@ def read_init(body: bytes) -> tuple[Init, tuple[TrackFacts, ...]]:
     return init, tuple(_init_facts(track) for track in init.tracks)
 
 
-def read_segment(event: Event, rendition: Rendition, number: int, body: bytes, init: Init | None) -> Reading:
+def read_segment(event: Event, rendition: Rendition, number: int, body: Body, init: Init | None) -> Reading:
     """Return what a whole media segment says.
 
     Args:
@@ -47,43 +51,49 @@ def read_segment(event: Event, rendition: Rendition, number: int, body: bytes, i
     Raises:
         MediaError: Damaged, or not what the rendition's format is.
     """
-    if rendition.format is Format.MPEG_TS:
+    if rendition.format is _MPEG_TS:
         return _read_ts(body, event.timeline.time_ticks(number, TICKS_PER_SECOND))
     return _read_cmaf(body, init, rendition.kind)
 
 
-def _read_cmaf(body: bytes, init: Init | None, kind: Kind) -> Reading:
+def _read_cmaf(body: Body, init: Init | None, kind: Kind) -> Reading:
     segment = parse_segment(body, init)
+    tracks: list[TrackFacts] = []
     unknown = None
-    if init is not None:
-        unknown = next((track.track_id for track in segment.tracks if track.track is None), None)
-    tracks = [_cmaf_facts(track, kind) for track in segment.tracks]
-    if init is not None and unknown is None:
+    holes_count = 0
+    for each in segment.tracks:
+        tracks.append(_cmaf_facts(each, kind))
+        holes_count += each.gaps_count
+        if each.track is None and unknown is None:
+            unknown = each.track_id
+    if init is None:
+        unknown = None
+    elif unknown is None and len(tracks) < len(init.tracks):
         there = {track.track_id for track in segment.tracks}
         # A segment without a fragment of one of its tracks holds nothing of it.
         tracks += [_init_facts(track) for track in init.tracks if track.track_id not in there]
-    return Reading(
-        facts=Facts(tuple(tracks)),
-        is_filler=segment.is_filler,
-        unknown_track_id=unknown,
-        holes_count=sum(track.gaps_count for track in segment.tracks),
-    )
+    return Reading(Facts(tuple(tracks)), segment.is_filler, unknown, holes_count)
 
 
 def _cmaf_facts(segment: TrackSegment, kind: Kind) -> TrackFacts:
-    track = segment.track
-    edit = 0 if track is None else track.edit_media_time or 0
+    track_id, track, decode_time, end_time, composition_time, duration, samples_count, _, starts_with_sync, _, _ = (
+        segment
+    )
+    codec, timescale = "", 0
+    if track is not None:
+        kind, codec, timescale = _kind_of(track), track.codec, track.timescale
+        composition_time -= track.edit_media_time or 0
     return TrackFacts(
-        track_id=segment.track_id,
-        kind=kind if track is None else _kind_of(track),
-        codec="" if track is None else track.codec,
-        timescale=0 if track is None else track.timescale,
-        begin=segment.decode_time,
-        presentation=segment.composition_time - edit,
-        end=segment.end_time,
-        duration=segment.duration,
-        samples_count=segment.samples_count,
-        starts_with_sync=segment.starts_with_sync,
+        track_id,
+        kind,
+        codec,
+        timescale,
+        decode_time,
+        composition_time,
+        end_time,
+        duration,
+        samples_count,
+        starts_with_sync,
     )
 
 
@@ -93,10 +103,10 @@ def _init_facts(track: Track) -> TrackFacts:
 
 def _kind_of(track: Track) -> Kind:
     """Return what a track carries; whatever is neither picture nor sound is not timed by frames, as text is not."""
-    return _HANDLERS.get(track.handler, Kind.TEXT)
+    return _HANDLERS.get(track.handler, _TEXT)
 
 
-def _read_ts(body: bytes, expected_ticks: int) -> Reading:
+def _read_ts(body: Body, expected_ticks: int) -> Reading:
     segment = parse_ts(body, expected_ticks)
     streams = [stream for stream in segment.streams if stream.kind in _STREAMS]
     return Reading(

@@ -79,8 +79,8 @@ def protection_of(boxes: Boxes, kind: bytes, begin: int, end: int) -> bytes:
     except MediaError:
         return b""
     # Both begin with version and flags. Behind the scheme stands its version; it says no more.
-    scheme_type = boxes.body[scheme[0] : scheme[1]][4:8]
-    return scheme_type + boxes.body[defaults[0] : defaults[1]][4:_TENC_BYTES_MAX]
+    scheme_type = bytes(boxes.body[scheme[0] : scheme[1]][4:8])
+    return scheme_type + bytes(boxes.body[defaults[0] : defaults[1]][4:_TENC_BYTES_MAX])
 
 
 def _avc(record: bytes) -> bytes:

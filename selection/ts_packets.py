@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import compress
 from typing import Final
 
-from selection.media import MediaError, MediaFault
+from selection.media import Body, MediaError, MediaFault
 
 PACKET_BYTES: Final = 188
 SYNC_BYTE: Final = b"\x47"
@@ -45,10 +45,10 @@ class Packets:
 
     __slots__ = ("_controls", "_flags", "_high", "_low", "body", "count", "starts")
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: Body) -> None:
         if body[:1] != SYNC_BYTE:
             raise MediaError(MediaFault.NOT_MEDIA, 0, f"begins with {body[:1].hex()!r}, not with the sync byte 47")
-        syncs = body[::PACKET_BYTES]
+        syncs = bytes(body[::PACKET_BYTES])
         self.body = body
         self.count = len(syncs)
         in_sync_count = self.count - len(syncs.lstrip(SYNC_BYTE))
@@ -58,10 +58,10 @@ class Packets:
         if len(body) % PACKET_BYTES:
             offset = len(body) - len(body) % PACKET_BYTES
             raise MediaError(MediaFault.TRUNCATED, offset, f"a packet of {len(body) - offset} bytes instead of 188")
-        self._flags = body[1::PACKET_BYTES]
+        self._flags = bytes(body[1::PACKET_BYTES])
         self._high = self._flags.translate(_PID_HIGH_TABLE)
-        self._low = body[2::PACKET_BYTES]
-        self._controls = body[3::PACKET_BYTES]
+        self._low = bytes(body[2::PACKET_BYTES])
+        self._controls = bytes(body[3::PACKET_BYTES])
         # The flag means nothing where there is no payload.
         self.starts = both(self._flags.translate(_START_TABLE), self._controls.translate(_PAYLOAD_TABLE))
 

@@ -182,7 +182,7 @@ def _read_times(packets: Packets, starts: bytes, kind: StreamKind, clock: Clock)
     decoded: list[int] = []
     for index in indexes(starts):
         begin, end = packets.payload(index)
-        header = packets.body[begin : min(begin + _DTS_END, end)]
+        header = bytes(packets.body[begin : min(begin + _DTS_END, end)])
         if not header.startswith(_PES_PREFIX):
             if kind is StreamKind.DATA:
                 continue  # a section, such as SCTE-35 has

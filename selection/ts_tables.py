@@ -88,7 +88,7 @@ def _section(packets: Packets, pid: int, table: int, name: str) -> _Section:
     members = packets.with_pid(pid)
     for index in indexes(both(members, packets.starts)):
         begin, end = packets.payload(index)
-        payload = packets.body[begin:end]
+        payload = bytes(packets.body[begin:end])
         begin = 1 + payload[0] if payload else 1
         if begin >= len(payload) or payload[begin] != table:
             continue
@@ -118,4 +118,4 @@ def _whole(packets: Packets, members: bytes, index: int, section: bytes) -> tupl
         begin, end = packets.payload(index)
         if packets.starts[index]:
             begin += 1  # tells where the next section begins
-        section += packets.body[begin:end]
+        section += bytes(packets.body[begin:end])

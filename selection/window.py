@@ -79,13 +79,13 @@ def classify(event: Event, number: int, now_ms: int) -> WindowClass:
         return WindowClass.BEFORE_START
     if event.last_number is not None and number > event.last_number:
         return WindowClass.AFTER_END
-    if now_ms < hold_opens_ms(event, number):
-        return WindowClass.FUTURE
-    if now_ms < due_ms(event, number):
-        return WindowClass.NEXT
-    if now_ms >= expires_ms(event, number):
+    due = due_ms(event, number)
+    if now_ms < due:
+        return WindowClass.FUTURE if now_ms < hold_opens_ms(event, number) else WindowClass.NEXT
+    # `expires_ms` and `gives_up_ms`, without finding the due time anew: every upload and many requests come here.
+    if now_ms >= due + event.dvr_window_ms:
         return WindowClass.EXPIRED
-    if now_ms >= gives_up_ms(event, number):
+    if now_ms >= due + event.retry_deadline_ms:
         return WindowClass.GIVEN_UP
     return WindowClass.DUE
 

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from storage.base import BodyKey
+from storage.base import Body, BodyKey
 
 _FUTURE_WRITE_SEAL: Final = 0x10  # F_SEAL_FUTURE_WRITE of linux/fcntl.h; Python has no name for it
 SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
@@ -102,7 +102,7 @@ class Arena:
     def has_room(self, size_bytes: int) -> bool:
         return self.filled_bytes + size_bytes <= self.size_bytes
 
-    def write(self, body: bytes) -> int:
+    def write(self, body: Body) -> int:
         """Write behind what is there; returns where.
 
         Raises:

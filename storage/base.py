@@ -16,8 +16,8 @@ from storage.records import Entry, Manifest, Record, Standing
 
 # A path-like address: "{event}/{bucket}/{file}". Ids are checked by the configuration, so parts are safe.
 BodyKey = NewType("BodyKey", str)
-# The whole of a body: bytes of its own, or a read-only view of memory that lives as long as the view.
-Body = bytes | memoryview
+# The whole of a body, which nobody changes any more: bytes of its own, or a view of memory that lives as long as it.
+Body = bytes | bytearray | memoryview
 Follower = Callable[[Entry], None]
 
 # Segments of one time bucket share a folder, so that what aged out goes a folder at a time. 32 two-second
@@ -34,7 +34,7 @@ _SEGMENT_KEY: Final = re.compile(
 _MANIFEST_KEY: Final = re.compile(r"[^/~]+/manifest/[0-9a-f]{32}~[^/~]+~[0-9a-f]{32}")
 
 
-def digest_of(body: bytes) -> str:
+def digest_of(body: Body) -> str:
     """Return the address and strong ETag of `body`: 128 bits of SHA-256 in hex.
 
     A cryptographic digest, because equal ETags must mean equal bytes even for a hostile publisher; hardware
@@ -74,7 +74,7 @@ def is_body_key(key: BodyKey) -> bool:
     return parse_body_key(key) is not None or _MANIFEST_KEY.fullmatch(key) is not None
 
 
-def is_intact(key: BodyKey, body: bytes) -> bool:
+def is_intact(key: BodyKey, body: Body) -> bool:
     """Tell whether `body` is what was stored behind `key`, which ends with its digest."""
     return key.endswith(f"~{digest_of(body)}")
 
@@ -99,7 +99,7 @@ class Incoming(Protocol):
     A call that is cancelled leaves `discard` to be called, like any other; nothing else may follow it.
     """
 
-    async def write(self, piece: bytes) -> None:
+    async def write(self, piece: Body) -> None:
         """Store the next bytes.
 
         Raises:
@@ -140,7 +140,7 @@ class Removed:
 class Bodies(Protocol):
     """Bytes by key. A key's bytes never change; a body is there whole or not at all."""
 
-    async def write(self, key: BodyKey, body: bytes) -> None:
+    async def write(self, key: BodyKey, body: Body) -> None:
         """Store `body`; on return it survives a kill (or a power cut, where so configured).
 
         Raises:
@@ -150,7 +150,7 @@ class Bodies(Protocol):
     def incoming(self) -> Incoming:
         """Return where a body goes whose key is not known before its last byte. Nothing is done until it is written."""
 
-    async def adopt(self, incoming: Incoming, key: BodyKey, body: bytes) -> None:
+    async def adopt(self, incoming: Incoming, key: BodyKey, body: Body) -> None:
         """Store what came in under its key, as `write` does. It takes over: nothing is left of it if this fails.
 
         Args:
@@ -276,7 +276,10 @@ class Catalog(Protocol):
 
 def copy_of(catalog: Catalog, key: SegmentKey, pipeline_id: str) -> Candidate | None:
     """Return a pipeline's copy of a segment, or None."""
-    return next((copy for copy in catalog.candidates(key) if copy.pipeline_id == pipeline_id), None)
+    for copy in catalog.candidates(key):
+        if copy.pipeline_id == pipeline_id:
+            return copy
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from storage import buckets
-from storage.base import BodyKey, Incoming, Removed, bucket_folders, is_intact
+from storage.base import Body, BodyKey, Incoming, Removed, bucket_folders, is_intact
 from storage.errors import BodyMissing, StorageError, not_intact, translate
 from storage.flush import GroupCommit, Written, give_name, remove_quietly
 from storage.folders import sync_folder
@@ -103,15 +103,15 @@ class FileBodies:
         if self._commits is not None:
             self._commits.close()
 
-    async def write(self, key: BodyKey, body: bytes) -> None:
+    async def write(self, key: BodyKey, body: Body) -> None:
         """Store `body` whole or not at all. A cancelled caller may leave it stored."""
         if len(body) <= _PIECE_BYTES:
             await self._store(lambda: self._write_whole(key, body))
             return
-        incoming = self.incoming()
+        incoming, view = self.incoming(), memoryview(body)  # of which parts are no copies
         try:
             for start in range(0, len(body), _PIECE_BYTES):
-                await incoming.write(body[start : start + _PIECE_BYTES])
+                await incoming.write(view[start : start + _PIECE_BYTES])
             await incoming.finish()
             await self.adopt(incoming, key, body)
         finally:
@@ -121,7 +121,7 @@ class FileBodies:
         """Return a body to be written piece by piece. Between two pieces its threads serve others."""
         return FileIncoming(self._temporary(), fsync=self._commits is not None, threads=self._threads_of_large)
 
-    async def adopt(self, incoming: Incoming, key: BodyKey, body: bytes) -> None:
+    async def adopt(self, incoming: Incoming, key: BodyKey, body: Body) -> None:
         """Give what came in its final name. A cancelled caller may leave it stored."""
         assert isinstance(incoming, FileIncoming), "a store adopts its own"
         temporary = incoming.release()
@@ -195,7 +195,7 @@ class FileBodies:
     def _temporary(self) -> Path:
         return self._incoming_path / f"{next(self._serial)}{_TEMPORARY}"
 
-    def _write_whole(self, key: BodyKey, body: bytes) -> Future[None] | None:
+    def _write_whole(self, key: BodyKey, body: Body) -> Future[None] | None:
         """One thread hop for everything: a hop costs more than writing a small body."""
         temporary = f"{self._incoming_root}/{next(self._serial)}{_TEMPORARY}"
         descriptor = os.open(temporary, _FLAGS, _MODE)  # closed by who gives it its name
@@ -237,7 +237,7 @@ def _stand_back() -> None:
     os.nice(_NICENESS_OF_READS)
 
 
-def _write_all(descriptor: int, body: bytes) -> None:
+def _write_all(descriptor: int, body: Body) -> None:
     """Write everything: a write may take less than it was given."""
     view = memoryview(body)
     while view:

@@ -17,19 +17,17 @@ from storage.records import (
     Manifest,
     ManifestPublished,
     Masked,
-    Published,
     Standing,
     Unmasked,
     copy_address,
     decode,
     manifest_name,
 )
-from storage.slots import Answers, Slot, sequence_of, size_of
+from storage.slots import NOTHING, Answers, Slot, sequence_of, size_of
 
 # Slots that are kept read, beside their texts. One with two copies takes about 4 KB, so all of them 32 MB; the
 # segments that can be asked for at the live edge of ten events with ten renditions are a thousand.
 READ_SLOTS_COUNT: Final = 8_192
-_NOTHING: Final = Answers()
 
 
 class MemoryCatalog:
@@ -196,7 +194,7 @@ class MemoryCatalog:
         if event.lost_choices:
             event.lost_choices.pop(entry.key, None)
         if self._has_read or entry.is_read:
-            self._renew(entry)
+            self._renew(entry, slot)
 
     def _fold_chosen(self, entry: Entry) -> None:
         words, number = entry.words, entry.number
@@ -212,7 +210,7 @@ class MemoryCatalog:
         elif number is not None and number > event.live_edges.get(words[4], -1):
             event.live_edges[words[4]] = number
         if self._has_read or entry.is_read:
-            self._renew(entry)
+            self._renew(entry, slot)
 
     def _fold_withdrawn(self, entry: Entry) -> None:
         if self._find(entry.key) is None:
@@ -221,7 +219,7 @@ class MemoryCatalog:
         self._drop(bucket, slot.withdraw())
         event.lower_edge(entry.words[4], entry.number)
         event.lost_choices.pop(entry.key, None)
-        self._renew(entry)
+        self._renew(entry, slot)
 
     def _fold_lost(self, entry: Entry) -> None:
         if self._find(entry.key) is None:
@@ -229,7 +227,7 @@ class MemoryCatalog:
         event, bucket, slot = self._place(entry)
         was_chosen, dropped = slot.lose(entry.words[7])
         self._drop(bucket, dropped)
-        self._renew(entry)
+        self._renew(entry, slot)
         if was_chosen:
             event.lost_choices[entry.key] = _lost(entry)
             event.lower_edge(entry.words[4], entry.number)
@@ -296,7 +294,7 @@ class MemoryCatalog:
         self._drop(bucket, slot.restore(then.text, then.words[6]))
         self._add(bucket, int(then.words[8]))
         event.lost_choices.pop(then.key, None)
-        self._renew(then)
+        self._renew(then, slot)
 
     def _restore_mask(self, then: Entry) -> None:
         record = then.record
@@ -359,25 +357,23 @@ class MemoryCatalog:
     # -- What is read
 
     def _answers(self, key: SegmentKey) -> Answers:
+        answers = self._read.get(key)
+        if answers is not None:
+            return answers
+        slot = self._find(key)
+        if slot is None:  # then it is not read either, as one finds out soonest of what is being uploaded
+            return NOTHING
         try:
-            return self._read[key]
+            return self._read[key]  # not among the newest
         except KeyError:
-            slot = self._find(key)
-            return _NOTHING if slot is None else self._keep(key, slot.read({}))
+            return self._keep(key, slot.read())
 
-    def _renew(self, entry: Entry) -> None:
+    def _renew(self, entry: Entry, slot: Slot) -> None:
         """Read a slot again after a change, if it was read before or the change is being made now."""
         key = entry.key
-        slot, former = self._find(key), self._read.forget(key)
-        if slot is None or (former is None and not entry.is_read):
-            return
-        known = {} if former is None else {copy.sequence: copy for copy in former.candidates}
-        if former is not None and former.choice is not None:
-            known[former.choice.candidate.sequence] = former.choice.candidate
-        record = entry.record if entry.is_read else None
-        if isinstance(record, Published):
-            known[entry.sequence] = record.candidate
-        self._keep(key, slot.read(known, record if isinstance(record, Chosen) else None))
+        former = self._read.forget(key)
+        if former is not None or entry.is_read:
+            self._keep(key, slot.read(former or NOTHING, entry.record if entry.is_read else None))
 
     def _keep(self, key: SegmentKey, answers: Answers) -> Answers:
         self._has_read = True

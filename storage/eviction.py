@@ -128,11 +128,14 @@ class EvictionOrder:
         if place is None or place.rendition is None:
             self._loose.add(key, rank)
             return
-        rendition = self._renditions.setdefault(place.rendition, _Rendition())
-        if place.number not in rendition.keys:
-            rendition.keys[place.number] = set()
+        rendition = self._renditions.get(place.rendition)
+        if rendition is None:
+            rendition = self._renditions[place.rendition] = _Rendition()
+        keys = rendition.keys.get(place.number)
+        if keys is None:
+            keys = rendition.keys[place.number] = set()
             self._protect(rendition, place.number)
-        rendition.keys[place.number].add(key)
+        keys.add(key)
         (self._protected if place.number in rendition.newest else self._loose).add(key, rank)
 
     def remove(self, key: BodyKey) -> None:

@@ -4,9 +4,10 @@ import json
 from dataclasses import asdict
 from typing import Any, Final
 
-from selection.model import Candidate, Defect, Facts, Kind, Loss, Mask, TrackFacts
+from selection.model import Candidate, Defect, Facts, Kind, Loss, Mask, Rule, TrackFacts
 
 Fields = dict[str, Any]
+Losses = tuple[tuple[str, Loss], ...]
 # `json.dumps` with separators makes an encoder for each call.
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -24,26 +25,38 @@ def loads(text: str) -> Fields:
     return fields
 
 
-def copy_fields(candidate: Candidate) -> Fields:
-    """Return what is known of a copy beside what a line says in words."""
-    fields: Fields = {"received_ms": candidate.received_ms}
+def copy_text(candidate: Candidate) -> str:
+    """Return as JSON what is known of a copy beside what a line says in words.
+
+    The same as `dumps` of a dictionary of it, in less than half of the time, as every upload has one: only what may
+    need escapes is left to the encoder.
+    """
+    text = f'{{"received_ms":{candidate.received_ms}'
     if candidate.defects:
-        fields["defects"] = [[defect.name, *defect.parameters] for defect in candidate.defects]
+        text += f',"defects":{_encode([[defect.name, *defect.parameters] for defect in candidate.defects])}'
     if candidate.score is not None:
-        fields["score"] = candidate.score
-    if candidate.facts is not None:
-        fields["facts"] = _without_none(
-            {
-                "tracks": candidate.facts.tracks,
-                "init_digest": candidate.facts.init_digest,
-                "generation": candidate.facts.generation,
-            }
-        )
-    return fields
+        text += f',"score":{candidate.score}'
+    facts = candidate.facts
+    if facts is not None:
+        text += f',"facts":{{"tracks":[{",".join(map(_track_text, facts.tracks))}]'
+        if facts.init_digest is not None:
+            text += f',"init_digest":{_encode(facts.init_digest)}'
+        if facts.generation is not None:
+            text += f',"generation":{_encode(facts.generation)}'
+        text += "}"
+    return text + "}"
+
+
+def _track_text(track: TrackFacts) -> str:
+    track_id, kind, codec, timescale, begin, presentation, end, duration, samples_count, starts_with_sync = track
+    return (
+        f'[{track_id},"{kind}",{_encode(codec)},{timescale},{begin},{presentation},{end},{duration},{samples_count},'
+        f"{'true' if starts_with_sync else 'false'}]"
+    )
 
 
 def defects_of(fields: Fields) -> tuple[Defect, ...]:
-    """Return the defects that `copy_fields` wrote."""
+    """Return the defects that `copy_text` wrote."""
     return tuple(
         Defect(name, tuple((parameter, value) for parameter, value in parameters))
         for name, *parameters in fields.get("defects", ())
@@ -51,7 +64,7 @@ def defects_of(fields: Fields) -> tuple[Defect, ...]:
 
 
 def facts_of(fields: Fields) -> Facts | None:
-    """Return the facts that `copy_fields` wrote."""
+    """Return the facts that `copy_text` wrote."""
     facts = fields.get("facts")
     if facts is None:
         return None
@@ -59,7 +72,16 @@ def facts_of(fields: Fields) -> Facts | None:
     return Facts(tracks, facts.get("init_digest"), facts.get("generation"))
 
 
-def losses_of(fields: Fields) -> tuple[tuple[str, Loss], ...]:
+def choice_text(rule: Rule, decided_ms: int, losses: Losses) -> str:
+    """Return as JSON what a choice says beside its words."""
+    text = f'{{"rule":"{rule}","decided_ms":{decided_ms}'
+    if losses:
+        pairs = [f'[{_encode(pipeline_id)},"{loss}"]' for pipeline_id, loss in losses]
+        text += f',"losses":[{",".join(pairs)}]'
+    return text + "}"
+
+
+def losses_of(fields: Fields) -> Losses:
     """Return why the other pipelines were not chosen."""
     return tuple((pipeline_id, Loss(loss)) for pipeline_id, loss in fields.get("losses", ()))
 

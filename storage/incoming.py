@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import aiofiles
 from aiofiles.threadpool.binary import AsyncFileIO
 
+from storage.base import Body
 from storage.errors import StorageError, translate
 from storage.flush import remove_quietly
 
@@ -38,7 +39,7 @@ class FileIncoming:
         self._is_over = False
         self._doing: asyncio.Task[Any] | None = None
 
-    async def write(self, piece: bytes) -> None:
+    async def write(self, piece: Body) -> None:
         """Write all of a piece; one thread hop."""
         await self._do(self._write(piece))
 
@@ -64,7 +65,7 @@ class FileIncoming:
         self._is_over = True
         return self.path
 
-    async def _write(self, piece: bytes) -> None:
+    async def _write(self, piece: Body) -> None:
         if self._file is None:
             self._file = await self._open()
         view = memoryview(piece)

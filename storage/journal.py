@@ -146,7 +146,7 @@ class FileJournal:
             fault = OSError(self._suspect.errno, "what was recorded last is not flushed yet")
             raise translate("journal-sync", fault) from self._suspect
         entry = Entry(moment, record)
-        self._append(entry)
+        self._append(entry, moment)
         if entry.kind == "collected":
             self._has_collected = True
             note_collected(self._files, entry)
@@ -176,11 +176,11 @@ class FileJournal:
 
     # -- Appending
 
-    def _append(self, entry: Entry) -> None:
+    def _append(self, entry: Entry, moment: Moment) -> None:
         self._write(to_line(entry))
-        self._last = entry.moment
+        self._last = moment
         if self._begun_ms is None:
-            self._begun_ms = entry.moment.ms
+            self._begun_ms = moment.ms
         self._files[-1].note(entry)
         if self._fsync:
             self._unsynced.append(entry)
@@ -264,7 +264,7 @@ class FileJournal:
         if self._stood_at is None:
             with suppress(StorageError):
                 for order in self._standing():
-                    self._append(Entry(self.next_moment(self._last.ms), order))
+                    self._append(Entry(moment := self.next_moment(self._last.ms), order), moment)
                 self._stood_at = self._last.sequence
         if self._stood_at is None:
             return

@@ -42,7 +42,7 @@ class Ram(Protocol):
     def get(self, key: BodyKey) -> Body | None:
         """Return a body, or None. It stays as it is for whoever holds it, also when it is no longer held here."""
 
-    def put(self, key: BodyKey, body: bytes) -> None:
+    def put(self, key: BodyKey, body: Body) -> None:
         """Keep a body, if it is to be kept."""
 
     def drop(self, key: BodyKey) -> None:
@@ -68,7 +68,7 @@ class RamTier:
     """
 
     def __init__(self, capacity_bytes: int, place_of: PlaceOf) -> None:
-        self._cache: Cache[BodyKey, bytes] = Cache(capacity_bytes, getsizeof=len)
+        self._cache: Cache[BodyKey, Body] = Cache(capacity_bytes, getsizeof=len)
         self._place_of = place_of
         self._order = EvictionOrder()
         self._evictions_count = 0
@@ -96,11 +96,11 @@ class RamTier:
     def __contains__(self, key: BodyKey) -> bool:
         return key in self._cache
 
-    def get(self, key: BodyKey) -> bytes | None:
+    def get(self, key: BodyKey) -> Body | None:
         """Return a body, or None."""
         return self._cache.get(key)
 
-    def put(self, key: BodyKey, body: bytes) -> None:
+    def put(self, key: BodyKey, body: Body) -> None:
         """Keep a body and drop others until it fits, or drop nothing if it would have to be among them."""
         self.drop(key)
         if len(body) > self.capacity_bytes:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Self, assert_never
 
 from selection.model import Candidate, Choice, Loss, Mask, Moment, Rule, SegmentKey
-from storage.fields import copy_fields, defects_of, dumps, facts_of, loads, losses_of, mask_fields, mask_of
+from storage.fields import choice_text, copy_text, defects_of, dumps, facts_of, loads, losses_of, mask_fields, mask_of
 
 INIT: Final = "init"  # stands for the number of an init segment
 ALL: Final = "all"  # stands for the number of a bucket
@@ -239,12 +239,12 @@ def encode(moment: Moment, record: Record) -> str:
     """Return the text of a record: one line of ASCII, without its line end."""
     match record:
         case Published(key, copy):
-            assert copy.moment == moment, "a copy is published when its record is written"
+            assert (copy.published_ms, copy.sequence) == moment, "a copy is published when its record is written"
             about = f"published {_words(key)} {_word(copy.pipeline_id)} {_word(copy.digest)} {copy.size_bytes}"
-            text = f"{about} {dumps(copy_fields(copy))}"
+            text = f"{about} {copy_text(copy)}"
         case Chosen(key, pipeline_id, copy_sequence, rule, decided_ms, losses):
-            fields = {"rule": rule, "decided_ms": decided_ms} | ({"losses": losses} if losses else {})
-            text = f"chosen {_words(key)} {_word(pipeline_id)} {copy_sequence} {dumps(fields)}"
+            rest = choice_text(rule, decided_ms, losses)
+            text = f"chosen {_words(key)} {_word(pipeline_id)} {copy_sequence} {rest}"
         case Withdrawn(key):
             text = f"withdrawn {_words(key)}"
         case Lost(key, pipeline_id, sequence):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Final, NamedTuple
 
 from storage.arenas import Announcement, Arena, ArenaGone, ArenaId, ArenaMade, BodyPlaced, Runner, page_ceiling, run_now
-from storage.base import BodyKey
+from storage.base import Body, BodyKey
 from storage.eviction import EvictionOrder, MediaPlace
 from storage.ram import PlaceOf, keys_of_bucket
 
@@ -128,7 +128,7 @@ class SharedRam:
         arena, offset, size_bytes = place
         return arena.view[offset : offset + size_bytes]
 
-    def put(self, key: BodyKey, body: bytes) -> None:
+    def put(self, key: BodyKey, body: Body) -> None:
         """Keep a body and let arenas go until it fits, or none if it is older than what would have to go."""
         held = self.get(key)
         if held is not None:
@@ -177,7 +177,7 @@ class SharedRam:
         for arena in list(self._arenas.values()):
             self._let_go(arena)
 
-    def _write(self, key: BodyKey, body: bytes, place: MediaPlace | None) -> _Place | None:
+    def _write(self, key: BodyKey, body: Body, place: MediaPlace | None) -> _Place | None:
         """Write a body to an arena, which is made if needed; None if there is no room for it.
 
         Raises:

@@ -11,7 +11,7 @@ import os
 from typing import NamedTuple
 
 from storage.arenas import SEALS, ArenaId, Runner, run_now
-from storage.base import BodyKey
+from storage.base import Body, BodyKey
 from storage.ram import keys_of_bucket
 
 
@@ -144,7 +144,7 @@ class SharedRamReader:
         arena_id, offset, size_bytes = place
         return self._arenas[arena_id].view[offset : offset + size_bytes]
 
-    def put(self, key: BodyKey, body: bytes) -> None:
+    def put(self, key: BodyKey, body: Body) -> None:
         """Keep nothing: what was read from SSD is in the page cache, once for all processes."""
 
     def drop(self, key: BodyKey) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from selection.model import Candidate, Choice
-from storage.records import DEFECTS_WORD, Chosen, Published, decode
+from storage.records import DEFECTS_WORD, Chosen, Published, Record, decode
 
 _PIPELINE_AT: Final = 6  # among the words of `published`
 _SIZE_AT: Final = 8
@@ -20,6 +20,9 @@ class Answers(NamedTuple):
 
     candidates: tuple[Candidate, ...] = ()
     choice: Choice | None = None
+
+
+NOTHING: Final = Answers()
 
 
 class Slot:
@@ -128,15 +131,36 @@ class Slot:
         """Return the copy that was recorded at a place in the journal."""
         return next((copy for copy in self.kept if is_at(copy, sequence)), None)
 
-    def read(self, known: dict[int, Candidate], chosen: Chosen | None = None) -> Answers:
+    def read(self, former: Answers = NOTHING, record: Record | None = None) -> Answers:
         """Return what the texts say.
 
         A record that a newer version wrote in a way that this one cannot read is passed over.
 
         Args:
-            known: Copies that have been read already, by their place in the journal; completed.
-            chosen: The record of `choice`, if that is there already.
+            former: What they said before the last change, or nothing at all.
+            record: What that change is, if it has been read.
         """
+        if self.replaced is None:  # nearly always one copy more, or the choice of one that has been read
+            if isinstance(record, Published) and self._has_one_more(former, record.candidate):
+                return Answers((*former.candidates, record.candidate), former.choice)
+            if isinstance(record, Chosen):
+                for copy in former.candidates:
+                    if copy.sequence == record.copy_sequence:
+                        return Answers(former.candidates, record.choice(copy))
+        return self._read(former, record)
+
+    def _has_one_more(self, former: Answers, copy: Candidate) -> bool:
+        """Tell whether the copies are those that were read before, and behind them `copy`."""
+        if len(self.copies) != len(former.candidates) + 1:
+            return False
+        return all(other.pipeline_id != copy.pipeline_id for other in former.candidates)
+
+    def _read(self, former: Answers, record: Record | None) -> Answers:
+        known = {copy.sequence: copy for copy in former.candidates}
+        if former.choice is not None:
+            known[former.choice.candidate.sequence] = former.choice.candidate
+        if isinstance(record, Published):
+            known[record.candidate.sequence] = record.candidate
         for text in self.kept:
             sequence = sequence_of(text)
             if sequence not in known:
@@ -144,7 +168,8 @@ class Slot:
         candidates = tuple(known[sequence] for sequence in map(sequence_of, self.copies) if sequence in known)
         if self.choice is None:
             return Answers(candidates)
-        return Answers(candidates, _choice_of(chosen or _read_choice(self.choice), known))
+        chosen = record if isinstance(record, Chosen) else _read_choice(self.choice)
+        return Answers(candidates, _choice_of(chosen, known))
 
 
 def is_at(text: str, sequence: str) -> bool:

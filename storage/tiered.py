@@ -48,7 +48,7 @@ class TieredBodies:
         self._reads: dict[BodyKey, asyncio.Task[bytes]] = {}
         self._removing: tuple[str, int | None] | None = None
 
-    async def write(self, key: BodyKey, body: bytes) -> None:
+    async def write(self, key: BodyKey, body: Body) -> None:
         """Store below first: what is in RAM is always on SSD, too."""
         await self._lower.write(key, body)
         self._ram.put(key, body)
@@ -57,7 +57,7 @@ class TieredBodies:
         """Return a body that comes in below."""
         return self._lower.incoming()
 
-    async def adopt(self, incoming: Incoming, key: BodyKey, body: bytes) -> None:
+    async def adopt(self, incoming: Incoming, key: BodyKey, body: Body) -> None:
         """Store below first, as `write` does."""
         await self._lower.adopt(incoming, key, body)
         self._ram.put(key, body)

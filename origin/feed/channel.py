@@ -39,7 +39,7 @@ OnFrame = Callable[[FrameType, bytes, tuple[int, ...]], None]
 class Channel:
     """A connected stream socket on the running loop. It owns the socket.
 
-    Frames are written once a turn of the loop, together.
+    Frames are written once a turn of the loop, together; by `send_now` at once, where none is before them.
 
     Args:
         on_frame: Told each frame, with its descriptors, which are the callee's to close. It may raise FeedFault.
@@ -64,6 +64,7 @@ class Channel:
         self._buffer_bytes_max = buffer_bytes_max
         self._low_bytes = min(LOW_BYTES, buffer_bytes_max // 4)
         self._frames = FrameReader()
+        self._inbox = memoryview(bytearray(READ_BYTES))  # used again: new memory for each reading takes longer to get
         self._received: deque[int] = deque()
         self._pieces: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._buffered_bytes = 0
@@ -102,6 +103,19 @@ class Channel:
         if not self._is_flushing and not self._is_blocked:
             self._is_flushing = True
             self._loop.call_soon(self._flush)
+
+    def send_now(self, frames: bytes) -> None:
+        """Write encoded frames, and what the socket does not take now soon."""
+        written = 0
+        if not self._pieces and not self.is_closed:
+            try:
+                written = self._socket.send(frames)
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError as exc:
+                self.close(f"cannot write: {exc.strerror}")
+        if written < len(frames):
+            self.send_encoded(frames[written:])
 
     async def drain(self) -> None:
         """Return once little waits to be written, or the channel is closed. One caller at a time."""
@@ -198,7 +212,9 @@ class Channel:
 
     def _read(self) -> None:
         try:
-            data, ancillary, flags, _ = self._socket.recvmsg(READ_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+            read_bytes, ancillary, flags, _ = self._socket.recvmsg_into(
+                [self._inbox], _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+            )
         except (BlockingIOError, InterruptedError):
             return
         except OSError as exc:
@@ -209,19 +225,19 @@ class Channel:
                 received = array.array("i")
                 received.frombytes(value[: len(value) - len(value) % _ITEM_BYTES])
                 self._received.extend(received)
-        if not data:
+        if not read_bytes:
             self.close("the other end has gone")
         elif flags & socket.MSG_CTRUNC or len(self._received) > DESCRIPTORS_MAX:
             self._refuse("descriptors were lost on the way")
         else:
-            self._take(data)
+            self._take(self._inbox[:read_bytes])
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: memoryview) -> None:
         try:
             for frame in self._frames.feed(data):
                 if frame.descriptors_count > len(self._received):
                     raise FeedFault("a frame without its descriptors")
-                descriptors = tuple(self._received.popleft() for _ in range(frame.descriptors_count))
+                descriptors = tuple([self._received.popleft() for _ in range(frame.descriptors_count)])
                 self._on_frame(frame.type, frame.payload, descriptors)
                 if self.is_closed:
                     return

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from origin.feed.wire import FrameType
 from selection.model import SegmentKey
@@ -25,8 +26,7 @@ class Worker:
     connected_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryNews:
+class MemoryNews(NamedTuple):
     """Something about shared memory; what it says is a matter of those who share it.
 
     Args:

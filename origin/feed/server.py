@@ -4,8 +4,8 @@ A snapshot is taken when a deliver process joins, and is sent as fast as that re
 kept for it and sent after it. Nothing here waits for a deliver process: one that is too slow is cut off, and comes
 back.
 
-Records of one turn of the loop go out together. Everything else that is sent keeps its place among them, so that a
-body is placed in memory before the record that speaks of it is told.
+What happens in one turn of the loop goes out together: the places of bodies in memory, then records, so that a body
+is placed before the record that speaks of it is told. Everything else that is sent keeps its place among them.
 """
 
 import asyncio
@@ -70,13 +70,16 @@ class _Session:
     def has_joined(self) -> bool:
         return self.worker is not None and not self.channel.is_closed
 
-    def tell_records(self, frame: bytes) -> None:
-        """Send a frame of records, or keep it until the snapshot is sent."""
+    def tell(self, places: bytes, records: bytes) -> None:
+        """Send the frames of a turn; those of records are kept until the snapshot is sent."""
         if self.is_live:
-            self.channel.send_encoded(frame)
+            self.channel.send_now(places + records)
             return
-        self._waiting.append(frame)
-        self._waiting_bytes += len(frame)
+        if places:
+            self.channel.send_encoded(places)
+        if records:
+            self._waiting.append(records)
+        self._waiting_bytes += len(records)
         if self._waiting_bytes > self._buffer_bytes_max:
             self.channel.close("too slow")
 
@@ -177,6 +180,8 @@ class FeedServer:
         self.sequence = journal.next_moment(0).sequence - 1
         self._buffer_bytes_max = buffer_bytes_max
         self._sessions: set[_Session] = set()
+        # Of this turn of the loop: frames of places in memory, texts of records, and what they take.
+        self._places: list[bytes] = []
         self._batch: list[str] = []
         self._batch_bytes = 0
         self._flushing: asyncio.Handle | None = None
@@ -215,25 +220,34 @@ class FeedServer:
 
     def tell_memory(self, news: MemoryNews) -> None:
         """Tell everybody something about shared memory, before what is recorded from now on."""
+        if not self._sessions:
+            return
+        if news.kind is FrameType.PLACED:  # nearly always; it may also come before records that do not speak of it
+            frame = encode_frame(news.kind, news.payload)
+            self._places.append(frame)
+            self._count(len(frame))
+            return
         self.flush()
+        descriptors = () if news.descriptor is None else (news.descriptor,)
         for session in list(self._sessions):
             if session.has_joined:
-                descriptors = () if news.descriptor is None else (news.descriptor,)
                 session.channel.send(news.kind, news.payload, descriptors)
 
     def flush(self) -> None:
-        """Hand over the records that wait for the end of this turn of the loop."""
+        """Hand over what waits for the end of this turn of the loop."""
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
-        if not self._batch:
+        if not self._batch_bytes:
             return
-        frame = encode_frame(FrameType.ENTRIES, encode_records(self._batch))
+        places = b"".join(self._places)
+        records = encode_frame(FrameType.ENTRIES, encode_records(self._batch)) if self._batch else b""
+        self._places.clear()
         self._batch.clear()
         self._batch_bytes = 0
         for session in list(self._sessions):
             if session.has_joined:
-                session.tell_records(frame)
+                session.tell(places, records)
 
     def forget(self, session: _Session) -> None:
         """Take a session out that has ended; only for sessions."""
@@ -246,7 +260,11 @@ class FeedServer:
         if not self._sessions:
             return
         self._batch.append(entry.text)
-        self._batch_bytes += len(entry.text)
+        self._count(len(entry.text))
+
+    def _count(self, size_bytes: int) -> None:
+        """Take in that so much more waits for the end of this turn."""
+        self._batch_bytes += size_bytes
         if self._batch_bytes >= BATCH_BYTES:
             self.flush()
         elif self._flushing is None:

@@ -192,7 +192,7 @@ class FrameReader:
         self._buffer = bytearray()
         self._frame_bytes_max = frame_bytes_max
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
+    def feed(self, data: bytes | memoryview) -> Iterator[Frame]:
         """Take in bytes and yield the frames they complete. Raises FeedFault."""
         buffer = self._buffer
         buffer += data

@@ -9,13 +9,21 @@ import pytest
 import uvloop
 from aiohttp import http_parser, web_protocol
 
+from origin import aiohttp_inside
 from tests.origin.site import Site, open_site
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 _LOOPS: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 # What these modules test depends on how a loop sends, pauses and closes.
-_ON_EVERY_LOOP = ("test_server", "test_farewell", "test_turnout", "test_aiohttp_inside", "test_wire")
+_ON_EVERY_LOOP = (
+    "test_server",
+    "test_farewell",
+    "test_turnout",
+    "test_upload_lane",
+    "test_aiohttp_inside",
+    "test_wire",
+)
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:
@@ -36,7 +44,11 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 def parser(request: pytest.FixtureRequest) -> Iterator[str]:
     """aiohttp's parser with and without its extensions."""
     if request.param == "python":
-        with patch.object(web_protocol, "HttpRequestParser", http_parser.HttpRequestParserPy):
+        python = http_parser.HttpRequestParserPy
+        with (
+            patch.object(web_protocol, "HttpRequestParser", python),
+            patch.object(aiohttp_inside, "HttpRequestParser", python),
+        ):
             yield "python"
     else:
         assert http_parser.HttpRequestParser is not http_parser.HttpRequestParserPy, "there are no extensions"

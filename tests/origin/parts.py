@@ -12,7 +12,7 @@ from origin.inspector import Inspected, Inspector
 from origin.intake import Intake, Outcome, Upload
 from selection.model import Candidate, Choice, Defect, Event, Facts, Moment
 from selection.shedding import LoadLimits
-from storage.base import Bodies, Stores
+from storage.base import Bodies, Body, Stores
 from storage.catalog import MemoryCatalog
 from storage.errors import StorageError
 from storage.journal import FileJournal
@@ -27,9 +27,17 @@ DUE_MS = 23_000  # of segment 10 of `make_event()`
 BODY = b"the whole segment"
 
 
+class NoLoad:
+    """A machine that is never busy: implements `selection.shedding.Signals`."""
+
+    reads_count = 0
+    unsent_bytes = 0
+    loop_lag_ms = 0.0
+
+
 def make_admission() -> Admission:
     """Return an admission on a machine that is never busy."""
-    return Admission(LoadLimits(100, 1_000_000, 100.0), 50, lambda: 0, lambda: 0, lambda: 0.0, lambda *refused: None)
+    return Admission(LoadLimits(100, 1_000_000, 100.0), 50, NoLoad(), lambda *refused: None)
 
 
 def unbuffered(bodies: Bodies) -> TieredBodies:
@@ -121,7 +129,7 @@ class Node:
         return facts
 
     async def look_into(
-        self, body: bytes, *, number: int | None = 10, pipeline_id: str = "a", event: Event | None = None
+        self, body: Body, *, number: int | None = 10, pipeline_id: str = "a", event: Event | None = None
     ) -> Inspected:
         """Inspect one body as an origin does that has just started, and take nothing in."""
         return await Inspector(self.stores).inspect(event or self.event, make_key(number), pipeline_id, body)

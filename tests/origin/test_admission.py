@@ -18,9 +18,7 @@ class Node:
         self.admission = Admission(
             LoadLimits(reads_count_max=256, unsent_bytes_max=1_000, loop_lag_ms_max=25),
             50,
-            lambda: self.reads_count,
-            lambda: self.unsent_bytes,
-            lambda: self.loop_lag_ms,
+            self,
             lambda request_class, reason: self.refused.append((request_class, reason)),
         )
 

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from origin.aiohttp_inside import InsideProtocol, are_fields_too_many
-from tests.origin.plain import JUNK, bench, serving
+from tests.origin.plain import JUNK, OurServer, bench, serving
 from tests.origin.raw_client import body_of, request, status_of
 from tests.origin.site import until
 
@@ -99,3 +99,42 @@ async def test_the_answer_to_what_cannot_be_parsed_waits_for_its_turn(parser: st
         await until(lambda: at.connection._waiter is None and at.connection._request_count == 1)
         at.server._loop.call_soon(gate.set)
         assert status_of(await at.client.receive()) == 400
+
+
+async def test_after_parse_anew_the_next_byte_is_the_first_of_a_request(parser: str) -> None:
+    breaks = "`parse_anew`: the body of an upload in the fast lane would be awaited twice, and requests be lost in it"
+    taken: list[str] = []
+
+    class Anew(InsideProtocol):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.look_first()
+
+        def take(self, message: Any, payload: object) -> bool:
+            taken.append(message.path)
+            return bool(message.path == "/taken")
+
+    async with bench(serving(Anew), max_line_size=200, max_field_size=199, max_headers=20) as at:
+        connection = at.connection
+        assert isinstance(connection, Anew)
+        for count in range(1, 41):  # more than the parser would hold back
+            connection.data_received(request("/taken", "Content-Length: 1000", method="PUT"))
+            connection.parse_anew()
+            assert (taken, len(connection.queued)) == (["/taken"] * count, 0), breaks
+        assert body_of(await at.client.ask(request("/1"))) == b"/1", breaks
+        assert taken[-1] == "/1", f"what comes is still looked at first: {breaks}"
+        connection.parse_anew()
+        assert status_of(await at.client.ask(request("/", "X-A: " + "v" * 300))) == 400, "its limits are the same"
+
+
+async def test_a_queue_is_full_from_32_on_though_the_parser_may_go_on(parser: str) -> None:
+    breaks = "`is_full`: one connection could queue thousands of requests, or be cut for what waits in its parser"
+    async with bench(OurServer) as at:
+        connection = at.connection
+        assert isinstance(connection, InsideProtocol)
+        connection.data_received(request("/wait"))
+        await until(lambda: at.begun == ["/wait"])
+        for count in range(1, 41):
+            connection.data_received(request("/"))
+            assert connection.is_full is (count >= 32), breaks
+            assert len(connection.queued) >= min(count, 32), breaks

@@ -166,7 +166,7 @@ async def test_a_disk_that_fails_at_the_second_look_is_a_fault_and_no_loss(node:
     with node.bodies.gate("read") as gate:
         asking = asyncio.create_task(desk.get())
         await gate.reached()
-        in_turn = node.intake._turn(make_key(10), "a")
+        in_turn = node.intake._turns.turn(make_key(10), "a")
         async with in_turn:
             gate.open()
             await turn()

@@ -114,6 +114,13 @@ async def test_defects_are_found_as_far_as_the_event_wants_them(
     assert (found.facts is not None) == is_read
 
 
+@pytest.mark.parametrize("body", [INIT, *(case[1] for case in BODIES)], ids=["init", *(case[0] for case in BODIES)])
+async def test_what_is_found_in_a_view_is_what_is_found_in_its_bytes(told: Node, body: bytes) -> None:
+    number = None if body is INIT else 10
+    view = memoryview(bytearray(body)).toreadonly()
+    assert await told.look_into(view, number=number) == await told.look_into(body, number=number)
+
+
 OTHER = make_event(renditions=[make_rendition(kind=Kind.TEXT, media="$RepresentationID$/$Number$.vtt", init=None)])
 NOT_LOOKED_INTO = [
     ("checks-none", make_event(checks=Checks.NONE), NO_MEDIA, 10),

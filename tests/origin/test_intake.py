@@ -103,8 +103,8 @@ async def test_a_less_flawed_copy_takes_the_place_of_a_chosen_one_of_the_same_pi
     flawed = Upload(make_key(10), "a", BODY, received_ms=DUE_MS, defects=(SHORT,))
     await node.intake.publish(flawed)
     node.clock.move_to(DUE_MS + 5_000)
-    assert isinstance(await node.intake.publish(replace(flawed, body=BODY + b"!")), Conflict)
-    assert isinstance(await node.intake.publish(replace(flawed, body=BODY + b"!", defects=())), Stored)
+    assert isinstance(await node.intake.publish(flawed._replace(body=BODY + b"!")), Conflict)
+    assert isinstance(await node.intake.publish(flawed._replace(body=BODY + b"!", defects=())), Stored)
     choice = node.choice()
     assert choice is not None
     assert (choice.rule, choice.candidate.digest) == (Rule.UPGRADE, digest_of(BODY + b"!"))

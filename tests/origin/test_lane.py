@@ -150,26 +150,37 @@ async def test_a_head_is_sent_without_its_body_but_with_its_length(lanes: Lanes)
 
 
 @pytest.mark.parametrize(
-    ("should_close", "is_closing", "version", "field"),
+    ("should_close", "version", "field"),
     [
-        (False, False, HttpVersion11, b""),
-        (True, False, HttpVersion11, b"Connection: close\r\n"),
-        (False, True, HttpVersion11, b"Connection: close\r\n"),
-        (False, False, HttpVersion10, b"Connection: keep-alive\r\n"),
-        (True, False, HttpVersion10, b""),
+        (False, HttpVersion11, b""),
+        (True, HttpVersion11, b"Connection: close\r\n"),
+        (False, HttpVersion10, b"Connection: keep-alive\r\n"),
+        (True, HttpVersion10, b""),
     ],
-    ids=["stay", "asked", "stopping", "1.0-stay", "1.0"],
+    ids=["stay", "asked", "1.0-stay", "1.0"],
 )
-async def test_the_connection_ends_where_either_side_wants_it(
-    lanes: Lanes, should_close: bool, is_closing: bool, version: HttpVersion, field: bytes
+async def test_the_connection_ends_where_its_client_wants_it(
+    lanes: Lanes, should_close: bool, version: HttpVersion, field: bytes
 ) -> None:
     wire = Wire()
-    wire.is_closing = is_closing
     begin(lanes, message("/1", version=version, should_close=should_close), wire)
     ((head, _, must_close),) = wire.sent
-    assert must_close == (should_close or is_closing)
+    assert must_close == should_close
     assert (b"Connection:" in head) == bool(field)
     assert head.endswith(field + b"\r\n")
+
+
+@pytest.mark.parametrize("path", ["/held", "/read"])
+async def test_a_connection_that_is_to_end_meanwhile_ends_with_the_answer(lanes: Lanes, path: str) -> None:
+    wire = Wire()
+    begin(lanes, message(path), wire)
+    wire.is_closing = True
+    lanes.release()
+    lanes.script.reading.set_result(Reply(200, "served"))
+    await until(lambda: len(wire.sent) == 1)
+    ((head, _, must_close),) = wire.sent
+    assert must_close
+    assert head.endswith(b"\r\nConnection: close\r\n\r\n")
 
 
 async def test_a_held_request_is_answered_by_its_release_and_the_log_says_how_long_it_was_held(

@@ -6,12 +6,13 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 import origin.logs
-from origin.logs import JsonFormatter, LineBudget, Lines, LogWriter, fields
+from origin.logs import JsonFormatter, LineBudget, Lines, LogWriter, fields, tell
 
 log = logging.getLogger("tests.origin.logs")
 
@@ -56,6 +57,50 @@ def test_a_line_tells_when_how_grave_who_and_what() -> None:
         "status": 200,
         "path": "/derby/v720/7.m4s",
     }
+
+
+@pytest.mark.parametrize(
+    ("created", "expected"),
+    [
+        (0.0, "1970-01-01T00:00:00.000Z"),
+        (1_700_000_000.0, "2023-11-14T22:13:20.000Z"),
+        (1_700_000_000.9999, "2023-11-14T22:13:20.999Z"),
+        (1_700_000_000.999_999_9, "2023-11-14T22:13:21.000Z"),
+        (1_700_000_001.25, "2023-11-14T22:13:21.250Z"),
+        (1_700_000_000.5, "2023-11-14T22:13:20.500Z"),
+    ],
+)
+def test_time_is_written_to_the_millisecond(created: float, expected: str) -> None:
+    formatter, made = JsonFormatter(), record()
+    made.created = 1_700_000_000.25
+    formatter.format(made)  # what came before makes no difference
+    made.created = created
+    assert json.loads(formatter.format(made))["time"] == expected
+
+
+def test_what_is_told_of_requests_reads_like_any_line() -> None:
+    stream = io.StringIO()
+    with writing(stream):
+        log.info("request", extra=fields(status=200, path="/derby/v720/7.m4s"))
+        tell(log, "request", {"status": 200, "path": "/derby/v720/7.m4s"})
+    one, two = lines(stream)
+    assert list(one) == list(two)
+    assert one | {"time": None} == two | {"time": None}
+    assert abs(datetime.fromisoformat(two["time"]) - datetime.fromisoformat(one["time"])) < timedelta(seconds=10)
+
+
+def test_what_is_told_of_requests_is_left_out_above_its_level() -> None:
+    stream = io.StringIO()
+    with writing(stream, "warning"):
+        tell(log, "request", {"status": 200})
+    assert stream.getvalue() == ""
+
+
+def test_what_is_told_of_requests_can_be_shown_by_handlers_of_others(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger=log.name)
+    tell(log, "request", {"status": 200})
+    assert "request" in caplog.text
+    assert [made.__dict__["fields"] for made in caplog.records] == [{"status": 200}]
 
 
 ODD = ["a\nb", "\x1b[31m", '"', "\u2028", "\udcff", "ü"]

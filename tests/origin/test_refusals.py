@@ -97,7 +97,9 @@ def test_load_is_told_for_a_second_at_the_live_edge_and_for_five_behind_it() -> 
 @pytest.mark.parametrize("request_class", list(RequestClass), ids=lambda request_class: request_class.value)
 def test_what_is_rendered_before_says_the_same_as_the_fields(request_class: RequestClass) -> None:
     reply = overloaded(request_class, "Busy")
-    assert reply.fields == render_fields({**reply.headers, "Content-Length": str(len(reply.body))})
+    assert reply.head is not None
+    assert reply.head.status == reply.status
+    assert reply.head.fields == render_fields({**reply.headers, "Content-Length": str(len(reply.body))})
     assert overloaded(request_class, "Busy") is reply
 
 

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 
 from origin import rendering
-from origin.rendering import http_head, render_fields
+from origin.rendering import KeptHead, http_head, render_fields
 from origin.reply import Problem, Reply
 
 
@@ -35,7 +35,7 @@ LENGTHS = [
     ("told-before", Reply(200, "served", {"Content-Length": "9"}), ["Content-Length: 9"]),
     ("not-modified", Reply(304, "not-modified"), []),
     ("no-content", Reply(204, "empty"), []),
-    ("rendered-before", Reply(200, "served", {}, b"abc", fields=b"Content-Length: 7\r\n"), ["Content-Length: 7"]),
+    ("kept", Reply(200, "served", {}, b"abc", head=KeptHead(200, {"Content-Length": "7"})), ["Content-Length: 7"]),
 ]
 
 
@@ -58,9 +58,12 @@ ENDS = [
 def test_the_end_of_the_connection_is_told_where_it_is_not_the_rule(
     is_version_10: bool, must_close: bool, expected: list[str]
 ) -> None:
-    lines = lines_of(Reply(200, "served"), is_version_10=is_version_10, must_close=must_close)
-    assert [line for line in lines if line.startswith("Connection")] == expected
-    assert lines[0] == f"HTTP/1.{0 if is_version_10 else 1} 200 OK"
+    headers = {"Content-Length": "0"}
+    for kept in (None, KeptHead(200, headers)):
+        reply = Reply(200, "served", headers, head=kept)
+        lines = lines_of(reply, is_version_10=is_version_10, must_close=must_close)
+        status_line = f"HTTP/1.{0 if is_version_10 else 1} 200 OK"
+        assert lines == [status_line, "Content-Length: 0", "Server: Live-Origin", *expected]
 
 
 @pytest.mark.parametrize("kind", list(Problem), ids=lambda kind: kind.slug)
@@ -68,10 +71,11 @@ def test_every_refusal_has_a_status_line(kind: Problem) -> None:
     assert lines_of(Reply(kind.status, kind.slug))[0] == f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}"
 
 
-def test_the_date_is_that_of_the_second() -> None:
+@pytest.mark.parametrize("kept", [None, KeptHead(200, {"Content-Length": "0"})], ids=["made", "kept"])
+def test_the_date_is_that_of_the_second(kept: KeptHead | None) -> None:
     def date_at(now_s: float) -> str:
         with patch.object(time, "time", return_value=now_s):
-            head = http_head(Reply(200, "served"), is_version_10=False, must_close=False).decode()
+            head = http_head(Reply(200, "served", head=kept), is_version_10=False, must_close=False).decode()
         return next(line for line in head.split("\r\n") if line.startswith("Date: "))
 
     assert date_at(1_922.9) == "Date: Thu, 01 Jan 1970 00:32:02 GMT"
@@ -89,8 +93,20 @@ def test_a_value_cannot_begin_another_line(value: str) -> None:
             render_fields(headers)
         with pytest.raises(ValueError, match="line break"):
             http_head(Reply(200, "served", headers), is_version_10=False, must_close=False)
+        with pytest.raises(ValueError, match="line break"):
+            KeptHead(200, headers)
 
 
 def test_fields_are_rendered_as_they_are() -> None:
     assert render_fields({}) == b""
     assert render_fields({"One": "1", "Two": 'a="b", c'}) == b'One: 1\r\nTwo: a="b", c\r\n'
+
+
+def test_a_head_that_is_kept_is_made_once_a_second() -> None:
+    kept = KeptHead(404, {"Content-Length": "0"})
+    with patch.object(time, "time", return_value=1_922.0):
+        assert kept.now() == (
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nDate: Thu, 01 Jan 1970 00:32:02 GMT\r\n"
+            b"Server: Live-Origin\r\n\r\n"
+        )
+        assert kept.now() is kept.now()

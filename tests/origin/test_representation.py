@@ -27,9 +27,11 @@ def answer(headers: Mapping[str, str], *, is_head: bool = False, body: bytes = B
 
 
 def test_the_fields_of_the_whole_are_rendered_once() -> None:
-    assert make_prepared().whole == b'ETag: "abc"\r\nCache-Control: public\r\nContent-Length: 10\r\n'
-    reply = answer({})
-    assert reply == Reply(200, "served", FIELDS, BODY, FACTS, fields=make_prepared().whole)
+    prepared = make_prepared()
+    assert prepared.whole.fields == b'ETag: "abc"\r\nCache-Control: public\r\nContent-Length: 10\r\n'
+    assert prepared.whole.status == 200
+    reply = prepared.sending.reply(prepared, BODY)
+    assert reply == Reply(200, "served", FIELDS, BODY, FACTS, head=prepared.whole)
 
 
 def test_a_field_with_a_line_break_is_not_prepared() -> None:
@@ -54,7 +56,7 @@ def test_a_part_is_those_bytes_and_where_they_stand(asked: str, part: bytes, tol
 
 
 def test_a_part_is_not_sent_with_the_fields_of_the_whole() -> None:
-    assert answer({"Range": "bytes=0-1"}).fields is None
+    assert answer({"Range": "bytes=0-1"}).head is None
 
 
 def test_who_has_it_is_told_so() -> None:
@@ -82,5 +84,5 @@ def test_a_head_is_told_the_length_and_needs_no_body() -> None:
 
 def test_an_empty_body_is_whole() -> None:
     assert answer({}, body=b"").body == b""
-    assert b"Content-Length: 0\r\n" in make_prepared(0).whole
+    assert b"Content-Length: 0\r\n" in make_prepared(0).whole.fields
     assert answer({"Range": "bytes=0-"}, body=b"").status == 416

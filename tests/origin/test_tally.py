@@ -1,12 +1,10 @@
 """The tally of answers: what it shows is what the counters of prometheus-client would show."""
 
-from collections.abc import Sequence
-
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from origin.reply import Reply
 from origin.tally import BODIES, BYTES, DURATION, REQUESTS, DeliveryTally
+from tests.origin.pages import shown
 
 EDGES_S = (0.001, 0.25, 1.0, 2.0)
 ANSWERS = [
@@ -17,21 +15,6 @@ ANSWERS = [
     ("init", "served", 5, 17.5),
     ("none", "client-gone", 0, None),
 ]
-
-
-def shown(registry: CollectorRegistry) -> Sequence[object]:
-    """Return a page as values, without the moments at which counters were made."""
-    families = text_string_to_metric_families(generate_latest(registry).decode())
-    return sorted(
-        (
-            family.name,
-            family.type,
-            family.documentation,
-            sorted((s.name, sorted(s.labels.items()), s.value) for s in family.samples),
-        )
-        for family in families
-        if not family.name.endswith("_created")
-    )
 
 
 def test_it_shows_what_counters_and_histograms_would() -> None:

@@ -12,7 +12,7 @@ from origin.disk_watch import DiskWatch
 from origin.metrics import Metrics
 from origin.time_watch import TimeWatch
 from selection.model import Candidate, Choice, Event, Rule
-from storage.base import SEGMENTS_PER_BUCKET, BodyKey, Stores, body_key, digest_of, manifest_key
+from storage.base import SEGMENTS_PER_BUCKET, Body, BodyKey, Stores, body_key, digest_of, manifest_key
 from storage.bodies import FileBodies
 from storage.catalog import MemoryCatalog
 from storage.ram import RamTier
@@ -128,7 +128,7 @@ class Vault:
         """Record that a copy was chosen."""
         self.record(Chosen.of(make_key(number), Choice(copy, Rule.FIRST_IN_ORDER, self.clock.now_ms())))
 
-    async def _write(self, key: BodyKey, body: bytes) -> None:
+    async def _write(self, key: BodyKey, body: Body) -> None:
         await self.tiers.write(key, body)
         self._stored.add(key)
 

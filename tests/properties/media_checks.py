@@ -4,14 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 from selection.cmaf import Init, Segment, parse_init, parse_segment
-from selection.media import BOXES_COUNT_MAX, SAMPLES_COUNT_MAX, STREAMS_COUNT_MAX, TRACKS_COUNT_MAX, MediaError
+from selection.media import BOXES_COUNT_MAX, SAMPLES_COUNT_MAX, STREAMS_COUNT_MAX, TRACKS_COUNT_MAX, Body, MediaError
 from selection.mpegts import TsSegment, parse_ts
 from tests.support.damage import BOXES, PACKETS, damaged
 from tests.support.recordings import init_of, record, segments_of
 from tests.support.steps import counted_steps
+
+T = TypeVar("T")
 
 CMAF_NAMES: Final = ("dash-b-frames", "low-latency-b-frames", "hls-fmp4-b-frames", "one-file-b-frames", "shaka")
 TS_NAMES: Final = ("hls-ts-b-frames", "segments-ts")
@@ -63,32 +65,45 @@ def check_damaged_ts(random: Random, whole: Whole) -> MediaError | None:
 
 def check_init(body: bytes) -> MediaError | None:
     """Inspect any bytes as an init segment; returns the error, if it was one."""
-    return _check(body, lambda: _check_init(parse_init(body)))
+    return _check(body, parse_init, _check_init)
 
 
 def check_segment(body: bytes, init: Init | None) -> MediaError | None:
     """Inspect any bytes as a CMAF segment."""
-    return _check(body, lambda: _check_segment(parse_segment(body, init), body))
+    return _check(body, lambda form: parse_segment(form, init), lambda segment: _check_segment(segment, body))
 
 
 def check_ts(body: bytes, expected_ticks: int | None) -> MediaError | None:
     """Inspect any bytes as a transport stream."""
-    return _check(body, lambda: _check_ts(parse_ts(body, expected_ticks), body))
+    return _check(body, lambda form: parse_ts(form, expected_ticks), lambda segment: _check_ts(segment, body))
 
 
-def _check(body: bytes, inspect: Callable[[], None]) -> MediaError | None:
-    """Inspect; nothing but a MediaError may be raised, and the work is in proportion to the body."""
-    error = None
+def _check(body: bytes, parse: Callable[[Body], T], check: Callable[[T], None]) -> MediaError | None:
+    """Inspect; nothing but a MediaError may be raised, and the work is in proportion to the body.
+
+    A view of memory is told the same of.
+    """
     with counted_steps() as steps:
-        try:
-            inspect()
-        except MediaError as exc:
-            error = exc
+        told = _outcome(body, parse)
+        if not isinstance(told, MediaError):
+            check(told)
     assert steps.count <= STEPS_ANYHOW + STEPS_PER_BYTE * len(body)
-    if error is not None:
-        assert 0 <= error.offset <= len(body)
-        assert error.detail.isprintable()
-    return error
+    told_of_view = _outcome(memoryview(bytearray(body)).toreadonly(), parse)
+    if not isinstance(told, MediaError):
+        assert told_of_view == told
+        return None
+    assert isinstance(told_of_view, MediaError)
+    assert told_of_view.args == told.args
+    assert 0 <= told.offset <= len(body)
+    assert told.detail.isprintable()
+    return told
+
+
+def _outcome(body: Body, parse: Callable[[Body], T]) -> T | MediaError:
+    try:
+        return parse(body)
+    except MediaError as exc:
+        return exc
 
 
 def _check_init(init: Init) -> None:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +18,7 @@ from origin.metrics import Metrics
 from origin.recovery import sweep
 from origin.time_watch import TimeWatch
 from selection.model import Event, Moment, SegmentKey
-from storage.base import BodyKey, Incoming, Removed, Stores
+from storage.base import Body, BodyKey, Incoming, Removed, Stores
 from storage.bodies import FileBodies
 from storage.buckets import INCOMING_FOLDER
 from storage.catalog import MemoryCatalog
@@ -65,7 +64,7 @@ class FragileBodies:
         self._files = files
         self._fuse = fuse
 
-    async def write(self, key: BodyKey, body: bytes) -> None:
+    async def write(self, key: BodyKey, body: Body) -> None:
         self._fuse.burn()
         await self._files.write(key, body)
         self._fuse.burn()
@@ -73,7 +72,7 @@ class FragileBodies:
     def incoming(self) -> Incoming:
         return self._files.incoming()
 
-    async def adopt(self, incoming: Incoming, key: BodyKey, body: bytes) -> None:
+    async def adopt(self, incoming: Incoming, key: BodyKey, body: Body) -> None:
         self._fuse.burn()
         await self._files.adopt(incoming, key, body)
         self._fuse.burn()
@@ -203,7 +202,7 @@ class StorageNode:
         incoming = self.intake.incoming()
         await incoming.write(upload.body)
         await incoming.finish()
-        outcome = await self.intake.publish(replace(upload, incoming=incoming))
+        outcome = await self.intake.publish(upload._replace(incoming=incoming))
         await incoming.discard()
         return outcome
 

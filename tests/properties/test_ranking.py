@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection.model import Candidate, Event, ScoreMode
-from selection.rank import best_possible_key, is_corrupt, rank_key
+from selection.rank import best_possible_key, is_corrupt, may_be_outranked_by, rank_key
 from tests.support.events import candidate, make_defect, make_event
 
 EVENTS = st.sampled_from([make_event(score=score) for score in ScoreMode])
@@ -68,6 +68,16 @@ def test_a_copy_without_flaws_is_better_than_one_with_flaws(event: Event, copies
 def test_no_copy_is_better_than_the_best_possible_one(event: Event, copies: list[Candidate]) -> None:
     for copy in copies:
         assert best_possible_key(event, copy.pipeline_id) <= rank_key(event, copy)
+
+
+@given(EVENTS, segment_copies())
+def test_a_copy_may_be_outranked_by_the_pipelines_whose_best_possible_one_is_better(
+    event: Event, copies: list[Candidate]
+) -> None:
+    for copy in copies:
+        key = rank_key(event, copy)
+        better = [pipeline for pipeline in event.pipelines if best_possible_key(event, pipeline.id) < key]
+        assert list(may_be_outranked_by(event, key)) == better
 
 
 @given(EVENTS, segment_copies())

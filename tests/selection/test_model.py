@@ -1,5 +1,6 @@
 """The values that decisions are made of, and what they refuse to be."""
 
+from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
 
 import pytest
@@ -65,6 +66,16 @@ def test_an_event_goes_from_the_segment_on_air_at_its_start_to_that_in_its_last_
     event = make_event(epoch_ms=10_000, start_number=5, start_ms=start_ms, end_ms=end_ms)
     assert event.first_number == first_number
     assert event.last_number == last_number
+
+
+def test_what_follows_from_an_event_is_no_part_of_it_and_is_worked_out_anew_for_a_changed_one() -> None:
+    event = make_event(start_number=3)
+    later = replace(event, start_ms=event.timeline.start_ms(8), renditions=event.renditions[:1])
+    assert (event.first_number, later.first_number) == (3, 8)
+    assert later.rendition_ids == {event.renditions[0].id}
+    assert "first_number" not in repr(event) and "rendition_ids" not in repr(event)
+    with pytest.raises(FrozenInstanceError):
+        event.first_number = 4  # type: ignore[misc]
 
 
 def test_an_event_knows_its_renditions_and_pipelines_by_id() -> None:

@@ -1,12 +1,13 @@
 """The facts of a copy are the same in kind, whatever format it is written in."""
 
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import pytest
 
 from selection.init_segment import Init
-from selection.media import MediaError, MediaFault
+from selection.media import Body, MediaError, MediaFault
 from selection.model import Facts, Kind, Rendition, TrackFacts
 from selection.reading import Reading, read_init, read_segment
 from tests.support.events import make_event, make_rendition
@@ -54,7 +55,7 @@ def sound(count: int) -> list[Sample]:
     return [Sample(AAC_SAMPLES, 10, SYNC) for _ in range(count)]
 
 
-def read(body: bytes, init: bytes | None, *, rendition: Rendition = CMAF, number: int = 0) -> Reading:
+def read(body: Body, init: bytes | None, *, rendition: Rendition = CMAF, number: int = 0) -> Reading:
     event = make_event(renditions=[rendition])
     return read_segment(event, rendition, number, body, None if init is None else parsed(init))
 
@@ -331,3 +332,46 @@ def test_sound_alone_in_a_transport_stream_is_timed_too() -> None:
     muxer.add_pes(AUDIO_PID, pes(0, payload=adts(94), stream_id=0xC0))
     (audio,) = ts_read(muxer).facts.tracks
     assert (audio.kind, audio.duration, audio.end) == (Kind.AUDIO, 94 * 1_920, 94 * 1_920)
+
+
+# -- What a body may be
+
+
+def as_view(body: bytes) -> memoryview:
+    """Return a view as uploads come in: nothing in it can be changed through it, and it has no hash."""
+    return memoryview(bytearray(body)).toreadonly()
+
+
+FORMS = [bytearray, memoryview, as_view]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_body_says_the_same_whatever_holds_its_bytes(form: Callable[[bytes], Body]) -> None:
+    segment = styp("msdh", "slat") + fragment(frames(50)) + fragment(sound(94), track_id=2)
+    assert read_init(form(MUXED_INIT)) == read_init(MUXED_INIT)
+    assert read(form(segment), MUXED_INIT, rendition=MUXED) == read(segment, MUXED_INIT, rendition=MUXED)
+    stream = ts_segment([0, FRAME_TICKS], [0, 1_920]).body
+    assert read(form(stream), None, rendition=TS) == read(stream, None, rendition=TS)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("body", [b"", b"<html>404</html>", styp("msdh")[:-1], styp("msdh"), b"\x47", b"\x47" * 188])
+def test_a_body_is_refused_alike_whatever_holds_its_bytes(form: Callable[[bytes], Body], body: bytes) -> None:
+    for rendition in (CMAF, TS):
+        with pytest.raises(MediaError) as plain:
+            read(body, None, rendition=rendition)
+        with pytest.raises(MediaError) as other:
+            read(form(body), None, rendition=rendition)
+        assert other.value.args == plain.value.args
+
+
+def test_reading_a_view_copies_no_media_data() -> None:
+    data_bytes = 1 << 22
+    body = as_view(styp("msdh") + fragment([Sample(VIDEO_TICKS, data_bytes, SYNC)]))
+    tracemalloc.start()
+    try:
+        read(body, MUXED_INIT)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < data_bytes // 8

@@ -1,10 +1,12 @@
 """What a decoder is set up with: equal for two packagers of one encoder's output, different where it matters."""
 
 import struct
+from collections.abc import Callable
 
 import pytest
 
 from selection.init_segment import Track, parse_init
+from selection.media import Body
 from selection.setup import SETUP_BYTES_MAX
 from tests.support.mp4 import audio_entry, box, full_box, init_segment, trak, visual_entry, words
 from tests.support.steps import counted_steps
@@ -250,3 +252,10 @@ def test_work_is_bounded_whatever_counts_say() -> None:
         with counted_steps() as steps:
             picture(kind, child)
         assert steps.count < 5_000
+
+
+@pytest.mark.parametrize("form", [bytearray, memoryview, lambda body: memoryview(bytearray(body)).toreadonly()])
+def test_an_encrypted_track_is_told_alike_whatever_holds_the_bytes(form: Callable[[bytes], Body]) -> None:
+    init = init_segment(trak(visual_entry("encv", sinf(b"avc1"), avcc()), handler="vide"))
+    assert parse_init(init).tracks[0].protection
+    assert parse_init(form(init)) == parse_init(init)

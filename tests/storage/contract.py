@@ -1,10 +1,21 @@
 """What every implementation of `storage.base.Bodies` keeps. Test classes inherit it and bring a `bodies` fixture."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
-from storage.base import SEGMENTS_PER_BUCKET, Bodies, BodyKey, Incoming, Removed, body_key, digest_of, manifest_key
+from storage.base import (
+    SEGMENTS_PER_BUCKET,
+    Bodies,
+    Body,
+    BodyKey,
+    Incoming,
+    Removed,
+    body_key,
+    digest_of,
+    manifest_key,
+)
 from storage.errors import BodyMissing
 from tests.support.events import make_key
 
@@ -35,6 +46,19 @@ class BodiesContract:
         await bodies.write(key_of(body), body)
         assert await bodies.read(key_of(body)) == body
         assert await bodies.read(key_of(body)) == body
+
+    @pytest.mark.parametrize("size_bytes", SIZES)
+    async def test_bytes_of_every_make_are_stored(self, bodies: Bodies, size_bytes: int) -> None:
+        makes: list[Callable[[bytes], Body]] = [bytes, bytearray, lambda body: memoryview(body).toreadonly()]
+        for seed, make in enumerate(makes):
+            body = make_body(seed, size_bytes)
+            await bodies.write(key_of(body), make(body))
+            incoming = await bring_in(bodies, make(body))
+            await bodies.adopt(incoming, key_of(body, 11), make(body))
+            for key in key_of(body), key_of(body, 11):
+                stored = await bodies.read(key)
+                assert isinstance(stored, bytes)
+                assert stored == body
 
     async def test_a_body_that_was_never_written_is_missing(self, bodies: Bodies) -> None:
         with pytest.raises(BodyMissing):
@@ -167,7 +191,7 @@ class BodiesContract:
         assert await bodies.read(key_of(body)) == body
 
 
-async def bring_in(bodies: Bodies, body: bytes) -> Incoming:
+async def bring_in(bodies: Bodies, body: Body) -> Incoming:
     """Return a body that came in, whole and not adopted yet."""
     incoming = bodies.incoming()
     await incoming.write(body)

@@ -2,7 +2,7 @@
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 
 import pytest
@@ -66,6 +66,15 @@ def test_a_body_that_was_put_is_there_for_reading_only(tier: SharedRam) -> None:
     assert view.readonly
     assert read(tier, "init") == body_of("init")
     assert (tier.used_bytes, tier.capacity_bytes) == (3 * PAGE, CAPACITY_BYTES)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, lambda body: memoryview(bytearray(body)).toreadonly()])
+def test_a_body_may_be_bytes_of_any_kind(tier: SharedRam, kind: Callable[[bytes], bytes | memoryview]) -> None:
+    for _ in range(2):  # the second time it is found to be there
+        tier.put(key("v-1"), kind(body_of("v-1")))
+    view = tier.get(key("v-1"))
+    assert view is not None and bytes(view) == body_of("v-1")
+    assert tier.used_bytes == PAGE
 
 
 def test_a_body_that_was_not_put_is_not_there(tier: SharedRam) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from storage.base import Bodies, BodyKey, Incoming, Removed, is_intact
+from storage.base import Bodies, Body, BodyKey, Incoming, Removed, is_intact
 from storage.bodies import FileBodies
 from storage.errors import BodyMissing, StorageError, StorageFull
 
@@ -24,8 +24,8 @@ class MemoryIncoming:
     def __init__(self, bodies: "MemoryBodies") -> None:
         self._bodies = bodies
 
-    async def write(self, piece: bytes) -> None:
-        self._bodies.incoming_bytes[self] = self._bodies.incoming_bytes.get(self, b"") + piece
+    async def write(self, piece: Body) -> None:
+        self._bodies.incoming_bytes[self] = self._bodies.incoming_bytes.get(self, b"") + bytes(piece)
 
     async def finish(self) -> None:
         """Nothing waits for a device."""
@@ -44,8 +44,8 @@ class MemoryBodies:
         self.held: dict[BodyKey, bytes] = {}
         self.incoming_bytes: dict[MemoryIncoming, bytes] = {}
 
-    async def write(self, key: BodyKey, body: bytes) -> None:
-        self.held[key] = body
+    async def write(self, key: BodyKey, body: Body) -> None:
+        self.held[key] = bytes(body)
 
     async def read(self, key: BodyKey) -> bytes:
         if key not in self.held:
@@ -58,7 +58,7 @@ class MemoryBodies:
     def incoming(self) -> MemoryIncoming:
         return MemoryIncoming(self)
 
-    async def adopt(self, incoming: Incoming, key: BodyKey, body: bytes) -> None:
+    async def adopt(self, incoming: Incoming, key: BodyKey, body: Body) -> None:
         assert isinstance(incoming, MemoryIncoming)
         self.held[key] = self.incoming_bytes.pop(incoming)
 
@@ -133,7 +133,7 @@ class FaultyIncoming:
         self.lower = lower
         self._bodies = bodies
 
-    async def write(self, piece: bytes) -> None:
+    async def write(self, piece: Body) -> None:
         await self._bodies.begin_storing("stream")
         await self.lower.write(piece)
 
@@ -192,7 +192,7 @@ class FaultyBodies:
                 del self._gates[operation]
             gate.open()
 
-    async def write(self, key: BodyKey, body: bytes) -> None:
+    async def write(self, key: BodyKey, body: Body) -> None:
         await self.begin_storing("write", key)
         await self._lower.write(key, body)
         await self._dawdle()
@@ -200,7 +200,7 @@ class FaultyBodies:
     def incoming(self) -> FaultyIncoming:
         return FaultyIncoming(self, self._lower.incoming())
 
-    async def adopt(self, incoming: Incoming, key: BodyKey, body: bytes) -> None:
+    async def adopt(self, incoming: Incoming, key: BodyKey, body: Body) -> None:
         """Counts and fails as a `write`."""
         assert isinstance(incoming, FaultyIncoming)
         try:

@@ -102,6 +102,40 @@ async def what_does_not_fit_is_written_when_there_is_room() -> None:
     await reading.ended()
 
 
+async def what_is_sent_now_comes_after_what_waits() -> None:
+    one, other = pair()
+    one.channel.send_now(encode_frame(FrameType.PLACED, b"0"))
+    assert one.channel.buffered_bytes == 0
+    one.channel.send(FrameType.PLACED, b"1")
+    one.channel.send_now(encode_frame(FrameType.PLACED, b"2") + encode_frame(FrameType.PLACED, b"3"))
+    await until(lambda: len(other.frames) == 4)
+    assert [payload for _, payload, _ in other.frames] == [b"0", b"1", b"2", b"3"]
+    one.channel.close("over")
+    one.channel.send_now(encode_frame(FrameType.PLACED, b"nothing happens"))
+    assert await other.ended() == "the other end has gone"
+    assert (one.reasons, one.channel.buffered_bytes) == (["over"], 0)
+
+
+async def what_does_not_fit_now_is_written_when_there_is_room() -> None:
+    one, other = half_pair()
+    for _ in range(10):
+        one.channel.send_now(encode_frame(FrameType.SNAPSHOT, BIG))
+    assert 9 * len(BIG) < one.channel.buffered_bytes < 10 * len(BIG)
+    reading = End(other)
+    await until(lambda: len(reading.frames) == 10)
+    assert all(payload == BIG for _, payload, _ in reading.frames)
+    one.channel.close("over")
+    await reading.ended()
+
+
+async def sending_now_to_who_has_gone_ends_the_connection() -> None:
+    one, other = half_pair()
+    one.channel._loop.remove_reader(one.connection.fileno())  # or it would be found out by reading
+    other.close()
+    one.channel.send_now(encode_frame(FrameType.PLACED, b"1"))
+    assert await one.ended() == "cannot write: Broken pipe"
+
+
 async def a_reader_that_is_too_slow_is_left() -> None:
     before = descriptors_count()
     one, other = half_pair(buffer_bytes_max=1_000_000)
@@ -201,6 +235,9 @@ SCENARIOS: list[Scenario] = [
     frames_come_in_order,
     descriptors_come_with_their_frames,
     what_does_not_fit_is_written_when_there_is_room,
+    what_is_sent_now_comes_after_what_waits,
+    what_does_not_fit_now_is_written_when_there_is_room,
+    sending_now_to_who_has_gone_ends_the_connection,
     a_reader_that_is_too_slow_is_left,
     descriptors_that_nobody_has_claimed_are_closed_at_the_end,
     faults_end_the_connection,

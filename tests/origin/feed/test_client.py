@@ -205,13 +205,13 @@ async def test_shared_memory_is_told_of_with_its_descriptors_before_the_record_o
         await client.first_sync.wait()
         node.publish(1)
         node.server.tell_memory(MemoryNews(FrameType.PLACED, b"p2"))
-        places = list[int]()
-        told.watch = lambda entry: places.append(len(told.told))
+        told_before = list[int]()
+        told.watch = lambda entry: told_before.append(len(told.told))
         node.publish(2)
         node.server.tell_memory(MemoryNews(FrameType.GONE, b"1"))
         await until(lambda: len(told.told) == 4)
         assert told.told == [("arena", b"1"), ("placed", b"p1"), ("placed", b"p2"), ("gone", b"1")]
-        assert places == [2, 2, 3, 3]
+        assert told_before == [3, 3, 3, 3]
         (received,) = told.descriptors
         assert os.pread(received, 10, 0) == b"bytes"
         os.close(received)

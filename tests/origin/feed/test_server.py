@@ -249,6 +249,41 @@ async def test_many_records_of_one_turn_are_cut_into_frames(tmp_path: Path) -> N
         await peer.close()
 
 
+async def test_places_and_records_of_one_turn_are_written_at_once_and_at_its_end(tmp_path: Path) -> None:
+    async with open_node(tmp_path) as node:
+        peer = await connect(node)
+        await peer.next(FrameType.SNAPSHOT_END)
+        (session,) = node.server._sessions
+        for number in (1, 2):
+            node.server.tell_memory(MemoryNews(FrameType.PLACED, str(number).encode()))
+            node.publish(number)
+        await asyncio.sleep(0)
+        assert session.channel.buffered_bytes == 0
+        data = await peer.reader.read(65_536)
+        told = [frame for frame in peer.frames.feed(data) if frame.type is not FrameType.HEARTBEAT]
+        assert [frame.type for frame in told] == [FrameType.PLACED, FrameType.PLACED, FrameType.ENTRIES]
+        assert len(decode_records(told[-1].payload)) == 4
+        await peer.close()
+
+
+async def test_places_are_told_while_the_snapshot_is_on_its_way_and_records_after_it(tmp_path: Path) -> None:
+    def happen() -> None:
+        node.server.tell_memory(MemoryNews(FrameType.PLACED, b"2"))
+        node.publish(2)
+        node.server.flush()
+
+    def joining() -> list[MemoryNews]:
+        asyncio.get_running_loop().call_soon(happen)  # the snapshot has been taken then, and nothing of it is sent
+        return []
+
+    async with open_node(tmp_path, ServerHooks(memory=joining)) as node:
+        node.publish(1)
+        peer = await connect(node)
+        kinds = (FrameType.PLACED, FrameType.SNAPSHOT, FrameType.SNAPSHOT_END, FrameType.ENTRIES)
+        assert [(await peer.next(*kinds)).type for _ in kinds] == list(kinds)
+        await peer.close()
+
+
 async def test_a_large_bucket_is_cut_into_frames(tmp_path: Path) -> None:
     async with open_node(tmp_path) as node:
         for number in range(32):
