@@ -7,8 +7,10 @@ which is what nginx does, too: a file in the page cache under its final name, re
 segment is another one, of many renditions, well within the window; the bytes and their number are the same for both.
 The process that publishes and nginx's one worker have the first processor to themselves; the generator the second,
 with the origin's deliver process, which follows what is published. Every answer must be a 201; the origin's must name
-the SHA-256 of what was sent. Before each turn the disk gets what is left of the one before
-(sync), and the memory that the turn takes is fetched from the host of a virtual machine (see `fetch_memory`).
+the SHA-256 of what was sent. Before each turn the disk gets what is left of the one before (sync), and the memory that
+the turn takes is fetched from the host of a virtual machine (see `fetch_memory`). All files stay until the end: for a
+minute after many were removed, ext4 without a journal looks among those for the place of each new one
+(`recently_deleted`), which was a sixth of all time (2026-11-23).
 
 See `against_nginx` for what the columns mean. `deliver` is what the process that delivers used on the other processor
 to follow, for each PUT.
@@ -119,10 +121,9 @@ class Side:
 
 
 @contextmanager
-def sides(cores: Cores) -> Iterator[tuple[Side, Side]]:
-    """Start origin and nginx, each where it belongs, their files in folders of one file system."""
+def sides(folder: Path, cores: Cores) -> Iterator[tuple[Side, Side]]:
+    """Start origin and nginx, each where it belongs, their files in a folder."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         config = Config(folder, RENDITIONS, LIMITS, event={"dvr_window": DVR_WINDOW}, workers=1, log={})
         origin = stack.enter_context(served(config, cores.server))
         processes = origin.processes()
@@ -137,11 +138,11 @@ def sides(cores: Cores) -> Iterator[tuple[Side, Side]]:
         )
 
 
-def row(size_bytes: int, arguments: argparse.Namespace, cores: Cores) -> Row:
+def row(size_bytes: int, arguments: argparse.Namespace, cores: Cores, folder: Path) -> Row:
     """Return the figures of one size, of fresh servers."""
     puts = max(arguments.mib * MIB // size_bytes, 1)
     segments = Segments(size_bytes)
-    with uploader(cores.clients) as uploads, sides(cores) as (ours, theirs):
+    with uploader(cores.clients) as uploads, sides(folder, cores) as (ours, theirs):
         for side in (ours, theirs):
             side.turn(uploads, segments, max(puts // WARM_UP, 1), arguments.connections)
         ours.follower_ms.clear()
@@ -163,7 +164,12 @@ def main() -> None:
     arguments = parser.parse_args()
     cores = Cores.available()
     stand_aside(cores.clients)
-    rows = [row(size_bytes, arguments, cores) for size_bytes in arguments.sizes]
+    with tempfile.TemporaryDirectory() as base:
+        folders = [Path(base, str(size_bytes)) for size_bytes in arguments.sizes]
+        for folder in folders:
+            folder.mkdir()
+        sizes = zip(arguments.sizes, folders, strict=True)
+        rows = [row(size_bytes, arguments, cores, folder) for size_bytes, folder in sizes]
     turns = f"{arguments.rounds} rounds of {arguments.mib} MiB"
     report(f"PUT, {arguments.connections} connections, {turns}, {version()}", rows, [])
 
