@@ -46,17 +46,17 @@ class LineBudget:
 
     def __init__(self, lines_per_s: int) -> None:
         self._lines_per_s = lines_per_s
-        self._second = 0
+        self._until_s = 0.0
         self._count = 0
 
     def is_spent(self) -> bool:
         """Count one request; returns whether it gets no line."""
         if not self._lines_per_s:
             return True
-        second = int(time.monotonic())
-        if second != self._second:
+        now_s = time.monotonic()
+        if now_s >= self._until_s:
             unlogged_count = self._count - self._lines_per_s
-            self._second, self._count = second, 0
+            self._until_s, self._count = float(int(now_s) + 1), 0
             if unlogged_count > 0:
                 log.warning("requests not logged", extra=fields(count=unlogged_count))
         self._count += 1

@@ -36,9 +36,8 @@ class _Mapped:
 
 
 class _Place(NamedTuple):
-    arena_id: ArenaId
-    offset: int
-    size_bytes: int
+    arena: _Mapped
+    body: memoryview
 
 
 class SharedRamReader:
@@ -116,7 +115,7 @@ class SharedRamReader:
         if offset < 0 or size_bytes < 0 or offset + size_bytes > arena.size_bytes:
             raise BadAnnouncement(f"a body of {size_bytes} bytes at {offset} is not within arena {arena_id}")
         self.drop(key)
-        self._places[key] = _Place(arena_id, offset, size_bytes)
+        self._places[key] = _Place(arena, arena.view[offset : offset + size_bytes])
         arena.keys.add(key)
 
     def gone(self, arena_id: ArenaId) -> None:
@@ -139,10 +138,7 @@ class SharedRamReader:
     def get(self, key: BodyKey) -> memoryview | None:
         """Return a body as a view for reading only, or None. Its bytes stay, whatever the publisher does."""
         place = self._places.get(key)
-        if place is None:
-            return None
-        arena_id, offset, size_bytes = place
-        return self._arenas[arena_id].view[offset : offset + size_bytes]
+        return None if place is None else place.body
 
     def put(self, key: BodyKey, body: Body) -> None:
         """Keep nothing: what was read from SSD is in the page cache, once for all processes."""
@@ -151,7 +147,7 @@ class SharedRamReader:
         """Forget a body; one that is not there is no error."""
         place = self._places.pop(key, None)
         if place is not None:
-            self._arenas[place.arena_id].keys.remove(key)
+            place.arena.keys.remove(key)
 
     def drop_bucket(self, event_id: str, bucket: int | None) -> None:
         """Forget the bodies of a bucket; None for init segments and manifests."""
