@@ -16,7 +16,8 @@ from origin.steps import DeliverRequest, Hold, Read, Step
 from origin.turnout import LaneProtocol, LaneServer
 from origin.waiters import HoldLimits, Waiters
 from selection.model import SegmentKey
-from tests.origin.raw_client import Address, request
+from tests.origin.listener import Listener
+from tests.origin.raw_client import request
 from tests.support.clock import FakeClock
 
 LARGE_BYTES: Final = 1024 * 1024
@@ -86,37 +87,19 @@ class Script:
         raise RuntimeError(f"a mistake at {request.path}")
 
 
-class Lanes:
+class Lanes(Listener[LaneProtocol]):
     """A listener, what its answers are made of, and what it told."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.releases_s: list[float] = []
         self.waiters = Waiters(HoldLimits(LONG_MS, 100, 100, 100), observe_release=self.releases_s.append)
         self.script = Script(self.waiters)
-        self.told: list[Reply] = []
-        edge = Edge("deliver", self.script.answer, lambda reply, _: self.told.append(reply), log_lines=1_000)
+        told: list[Reply] = []
+        refused: list[str] = []
+        edge = Edge("deliver", self.script.answer, lambda reply, _: told.append(reply), log_lines=1_000)
         desk = LaneDesk(cast(Deliverer, self.script), self.waiters, edge)
-        self.refused: list[str] = []
-        self.server = LaneServer(
-            desk, edge.handle, handler_cancellation=True, limits=limits, observe=self.refused.append
-        )
-        self.runner = web.ServerRunner(self.server, shutdown_timeout=1)
-
-    @property
-    def address(self) -> Address:
-        host, port = self.runner.addresses[0][:2]
-        return host, port
-
-    @property
-    def connection(self) -> LaneProtocol:
-        """The only connection."""
-        (connection,) = self.server.connections
-        assert isinstance(connection, LaneProtocol)
-        return connection
-
-    @property
-    def outcomes(self) -> list[str]:
-        return [reply.outcome for reply in self.told]
+        self.server = LaneServer(desk, edge.handle, handler_cancellation=True, limits=limits, observe=refused.append)
+        super().__init__(self.server, told, refused)
 
     def release(self) -> None:
         """Let everybody have what is held."""

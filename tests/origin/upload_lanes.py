@@ -16,8 +16,9 @@ from origin.reply import Reply
 from origin.routes import Edge
 from origin.target import Programmes
 from origin.upload_lane import UploadLaneProtocol, UploadLaneServer
+from tests.origin.listener import Listener
 from tests.origin.parts import Node, running_node
-from tests.origin.raw_client import Address, request
+from tests.origin.raw_client import request
 from tests.support.events import make_event
 
 LONG_MS: Final = 60_000
@@ -46,13 +47,12 @@ def chunked(number: int, body: bytes) -> bytes:
     return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
 
 
-class UploadLanes:
+class UploadLanes(Listener[UploadLaneProtocol]):
     """A listener; `slow` are the paths that went aiohttp's way, `told` all answers."""
 
     def __init__(self, node: Node, body_idle_ms: int, limits: ConnectionLimits) -> None:
         self.node = node
         self.slow: list[str] = []
-        self.told: list[Reply] = []
         self.registry = CollectorRegistry()
         self.publisher = Publisher(
             Programmes((EVENT,)),
@@ -73,28 +73,11 @@ class UploadLanes:
             self.slow.append(request.path)
             return await self.publisher.answer(request)
 
-        edge = Edge("publish", answer, lambda reply, _: self.told.append(reply), log_lines=1_000)
-        self.refused: list[str] = []
-        self.server = UploadLaneServer(
-            self.publisher, edge, lingering_time=1, limits=limits, observe=self.refused.append
-        )
-        self.runner = web.ServerRunner(self.server, shutdown_timeout=1)
-
-    @property
-    def address(self) -> Address:
-        host, port = self.runner.addresses[0][:2]
-        return host, port
-
-    @property
-    def connection(self) -> UploadLaneProtocol:
-        """The only connection."""
-        (connection,) = self.server.connections
-        assert isinstance(connection, UploadLaneProtocol)
-        return connection
-
-    @property
-    def outcomes(self) -> list[str]:
-        return [reply.outcome for reply in self.told]
+        told: list[Reply] = []
+        refused: list[str] = []
+        edge = Edge("publish", answer, lambda reply, _: told.append(reply), log_lines=1_000)
+        self.server = UploadLaneServer(self.publisher, edge, lingering_time=1, limits=limits, observe=refused.append)
+        super().__init__(self.server, told, refused)
 
     @property
     def stored(self) -> list[bytes]:
