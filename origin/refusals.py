@@ -5,7 +5,7 @@ from functools import cache
 from typing import Final
 
 from origin.headers import life_time
-from origin.rendering import KeptHead
+from origin.kept_head import KeptHead
 from origin.reply import Problem, Reply, json_reply, problem
 from selection import cache_policy
 from selection.model import Event, SegmentKey

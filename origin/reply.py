@@ -8,14 +8,12 @@ import json
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from origin.headers import life_time
+from origin.kept_head import KeptHead
 from selection.cache_policy import CachePolicy
 from storage.base import Body
-
-if TYPE_CHECKING:  # it is made of answers itself
-    from origin.rendering import KeptHead
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -36,7 +34,7 @@ class Reply(NamedTuple):
     body: Body = b""
     facts: Mapping[str, object] = _NONE
     close: bool = False
-    head: "KeptHead | None" = None
+    head: KeptHead | None = None
 
 
 class Problem(Enum):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from origin import conditional
-from origin.rendering import KeptHead
+from origin.kept_head import KeptHead
 from origin.reply import Problem, Reply, problem
 from selection import cache_policy
 from selection.request_class import RequestClass

@@ -24,8 +24,9 @@ from origin.connections import (
     ignore,
 )
 from origin.farewell import Farewells, LastAnswers
+from origin.kept_head import SERVER
 from origin.logs import LineBudget, fields
-from origin.rendering import SERVER, http_head
+from origin.rendering import http_head
 from origin.reply import Problem, Reply, problem
 from selection import cache_policy
 

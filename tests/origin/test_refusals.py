@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from origin.kept_head import render_fields
 from origin.refusals import (
     no_such_event,
     no_such_name,
@@ -14,7 +15,6 @@ from origin.refusals import (
     storage_fault,
     wrong_method,
 )
-from origin.rendering import render_fields
 from origin.reply import Reply
 from selection.model import Event
 from selection.request_class import RequestClass

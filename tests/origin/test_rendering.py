@@ -7,8 +7,9 @@ from unittest.mock import patch
 
 import pytest
 
-from origin import rendering
-from origin.rendering import KeptHead, http_head, render_fields
+from origin import kept_head
+from origin.kept_head import KeptHead, render_fields
+from origin.rendering import http_head
 from origin.reply import Problem, Reply
 
 
@@ -81,7 +82,7 @@ def test_the_date_is_that_of_the_second(kept: KeptHead | None) -> None:
     assert date_at(1_922.9) == "Date: Thu, 01 Jan 1970 00:32:02 GMT"
     assert date_at(1_923.0) == "Date: Thu, 01 Jan 1970 00:32:03 GMT"
     assert date_at(1_800.0) == "Date: Thu, 01 Jan 1970 00:30:00 GMT"  # a clock that was set back
-    with patch.object(rendering, "http_date", side_effect=AssertionError("made once a second")):
+    with patch.object(kept_head, "http_date", side_effect=AssertionError("made once a second")):
         assert date_at(1_800.5) == "Date: Thu, 01 Jan 1970 00:30:00 GMT"
     assert parsedate_to_datetime(date_at(time.time()).removeprefix("Date: ")).year >= 2024
 
